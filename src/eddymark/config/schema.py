@@ -1,0 +1,265 @@
+"""Typed description of an experiment: what every key of the YAML files means, its unit and its default.
+
+Times are in turnover times of the flow unless a key says otherwise; everything else is in the flow's own
+nondimensional units (its reference length and velocity are named by the flow's `reference`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+PositiveInteger = Annotated[int, Field(ge=1)]
+Precision = Literal["float32", "float64"]
+Integrator = Literal["runge_kutta_4", "runge_kutta_3"]
+
+
+def _length(value: Any) -> Any:
+    """Read a box side such as `6.28`, `pi`, `2pi` or `4 pi` as a number."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.]*)\s*pi\s*", value)
+        if match:
+            return float(match.group(1) or 1) * math.pi
+    return value
+
+
+Length = Annotated[float, BeforeValidator(_length), Field(gt=0)]
+
+
+class Model(BaseModel):
+    """Base of every section: unknown keys are refused, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Reference(Model):
+    """In words: the scales that make the flow nondimensional."""
+
+    length: str
+    velocity: str
+
+
+class Forcing(Model):
+    """External force: `none`, `held_shells`, `constant_power` or `sinusoidal`."""
+
+    type: Literal["none", "held_shells", "constant_power", "sinusoidal"] = "none"
+    energies: dict[PositiveInteger, Positive] | None = None
+    """held_shells: kinetic energy that each shell round(|k|) is set to after every step."""
+    power: Positive | None = None
+    """constant_power: rate of energy input."""
+    shells: tuple[PositiveInteger, ...] | None = None
+    """constant_power: shells round(|k|) which receive the power."""
+    wavenumber: PositiveInteger | None = None
+    """sinusoidal: wavenumber of the force f_x = amplitude * sin(wavenumber * y)."""
+    amplitude: Positive | None = None
+    """sinusoidal: amplitude of the force."""
+
+
+class InitialState(Model):
+    """Random solenoidal field with spectrum E(k) ~ k^4 exp(-2 (k / peak_wavenumber)^2)."""
+
+    energy: Positive
+    """Kinetic energy per unit mass."""
+    peak_wavenumber: Positive
+
+
+class DirectNumericalSimulation(Model):
+    """Grid and time stepping of the DNS."""
+
+    points: tuple[Annotated[int, Field(ge=8)], ...]
+    integrator: Integrator = "runge_kutta_4"
+    courant_number: Positive = 2.0
+    """Largest dt * max(sum_i |u_i| k_i,max); RK4 is stable up to 2.8, RK3 up to 1.7."""
+    precision: Precision = "float32"
+
+
+class Filter(Model):
+    """Filter from the DNS to the LES grid."""
+
+    type: Literal["sharp", "gaussian", "box"] = "sharp"
+    width: Positive | None = None
+    """Filter width of gaussian and box, in flow units; default: twice the LES grid spacing."""
+
+
+class LargeEddyGrid(Model):
+    """The coarse grid on which LES and surrogates live. It resolves |k_i| <= (points - 1) // 3."""
+
+    points: tuple[Annotated[int, Field(ge=8)], ...]
+    filter: Filter = Filter()
+
+
+class Stretch(Model):
+    """Stretches of one split cut from every run."""
+
+    stretches: PositiveInteger
+    length: Positive
+    """Length of one stretch, turnover times."""
+
+
+class Splits(Model):
+    """Training, validation and test data: disjoint stretches of every run, in this order."""
+
+    train: Stretch
+    validation: Stretch
+    test: Stretch
+
+
+class Sampling(Model):
+    """How independent runs are spun up and cut into trajectories."""
+
+    runs: PositiveInteger
+    """Number of independent runs (own initial state each)."""
+    shards: PositiveInteger = 1
+    """Number of parallel jobs the runs are spread over."""
+    spin_up: NonNegative
+    """Discarded at the start of every run, turnover times."""
+    interval: Positive
+    """Time between outputs, turnover times."""
+    gap: NonNegative
+    """Discarded between two stretches, turnover times."""
+    splits: Splits
+
+
+class Closure(Model):
+    """A subgrid-scale model and its constants."""
+
+    type: str = "none"
+    arguments: dict[str, float | int | str | bool] = {}
+
+
+class LargeEddySimulation(Model):
+    """One classical LES: a closure and its time stepping."""
+
+    closure: Closure = Closure()
+    integrator: Integrator = "runge_kutta_4"
+    courant_number: Positive = 2.5
+    """Step as large as this allows; the output interval is reached in as few equal steps as possible."""
+
+
+class Operator(Model):
+    """A neural operator: a registered name or the dotted path of a torch.nn.Module, and its arguments."""
+
+    type: str
+    arguments: dict[str, Any] = {}
+
+
+class CurriculumStage(Model):
+    """From `start` (fraction of the training steps) on, unroll `unroll` output intervals."""
+
+    start: Annotated[float, Field(ge=0, lt=1)]
+    unroll: PositiveInteger
+
+
+class Objective(Model):
+    """What training minimises."""
+
+    curriculum: tuple[CurriculumStage, ...] = (CurriculumStage(start=0, unroll=1),)
+    shell_energy_weight: NonNegative = 0.0
+    """Weight of the mean squared error of log shell energies beside the relative L2 error."""
+
+
+class Augmentation(Model):
+    """Random transformations under which the flow's equations do not change."""
+
+    shifts: bool = True
+    symmetries: bool = True
+
+
+class Schedule(Model):
+    """Optimisation: AdamW, linear warm-up, cosine decay, EMA of the weights."""
+
+    steps: PositiveInteger
+    batch_size: PositiveInteger = 8
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 1e-4
+    warm_up_steps: Annotated[int, Field(ge=0)] = 50
+    gradient_clip: Positive = 1.0
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of the exponential moving average of the weights; the average is what is validated and stored."""
+    steps_per_epoch: PositiveInteger = 100
+    """Steps between validations and resume checkpoints."""
+    validation_length: Positive = 2.0
+    """Length of the validation rollouts, turnover times."""
+
+
+class Surrogate(Model):
+    """One trained model: a pure surrogate, a hybrid of solver and network, or a closure that is fitted."""
+
+    kind: Literal["surrogate", "hybrid", "les"]
+    operator: Operator | None = None
+    """surrogate and hybrid: the network."""
+    solver: LargeEddySimulation | None = None
+    """hybrid and les: the LES that the network corrects or whose closure is fitted."""
+    history: PositiveInteger = 1
+    """Number of past outputs that the operator sees."""
+    known_physics: bool = True
+    """surrogate: viscosity, drag, forcing and incompressibility are exact, the network learns the rest."""
+    objective: Objective = Objective()
+    augmentation: Augmentation = Augmentation()
+    schedule: Schedule
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+
+
+class Survival(Model):
+    """A rollout fails when energy or enstrophy leaves these multiples of the DNS mean."""
+
+    energy: tuple[Positive, Positive]
+    enstrophy: tuple[Positive, Positive]
+    average: NonNegative = 0.0
+    """Running mean over this many turnover times before the test."""
+
+
+class Validation(Model):
+    """Long rollouts from test states and what is measured on them."""
+
+    rollout_length: Positive
+    """Turnover times."""
+    statistics_start: NonNegative
+    """Statistics are taken from here on, turnover times."""
+    survival: Survival
+    correlation_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """The decorrelation time is when the vorticity correlation with DNS first falls below this."""
+    bootstrap_samples: PositiveInteger = 1000
+
+
+class Flow(Model):
+    """One physical case with its LES opponents, surrogates and tests."""
+
+    type: str
+    reference: Reference
+    turnover_time: Positive
+    """Nominal large-eddy turnover time in flow units; converts every time of this file."""
+    sides: tuple[Length, ...]
+    viscosity: Positive
+    linear_drag: NonNegative = 0.0
+    forcing: Forcing = Forcing()
+    initial_state: InitialState
+    direct_numerical_simulation: DirectNumericalSimulation
+    large_eddy_grid: LargeEddyGrid
+    sampling: Sampling
+    validation: Validation
+    large_eddy_simulations: dict[str, LargeEddySimulation]
+    surrogates: dict[str, Surrogate]
+
+    @property
+    def interval(self) -> float:
+        """Time between outputs in flow units."""
+        return self.sampling.interval * self.turnover_time
+
+
+class Experiment(Model):
+    """Everything that determines the results."""
+
+    name: str
+    seed: Annotated[int, Field(ge=0)]
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Precision = "float32"
+    """Precision of training, rollouts and timing: the same for LES and surrogates."""
+    threads: PositiveInteger = 1
+    """Threads per job: the same for LES and surrogates."""
+    flows: dict[str, Flow]

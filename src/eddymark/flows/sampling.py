@@ -1,0 +1,182 @@
+"""Runs the DNS of a flow and samples filtered fields from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from eddymark.config.schema import Stretch
+from eddymark.errors import EddymarkError
+from eddymark.filters import GridFilter
+from eddymark.flows.base import Flow, Scales, turbulence_scales
+from eddymark.progress import Progress
+from eddymark.randomness import generator
+from eddymark.solvers.periodic import NavierStokes
+from eddymark.solvers.time_integration import INTEGRATORS, EnergyLedger, TimeIntegration
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class SampledRuns:
+    """What a batch of DNS runs leaves behind.
+
+    Arguments:
+        velocity: per split, filtered trajectories `(trajectory, time, component, *coarse grid)`.
+        runs: per split, the run each trajectory was cut from.
+        budget: energy budget per run and output.
+        scales: scales of the statistically steady state, averaged over runs and outputs after the spin-up.
+    """
+
+    velocity: dict[str, NDArray[np.float32]]
+    runs: dict[str, list[int]]
+    budget: pd.DataFrame
+    scales: Scales
+
+
+def schedule(flow: Flow) -> dict[str, list[tuple[int, int]]]:
+    """Return for each split the first and last output (inclusive) of its stretches, counted from the start of a run."""
+    sampling = flow.configuration.sampling
+    gap = round(sampling.gap / sampling.interval)
+    position = round(sampling.spin_up / sampling.interval)
+    stretches: dict[str, list[tuple[int, int]]] = {}
+    for split in SPLITS:
+        section: Stretch = getattr(sampling.splits, split)
+        stretches[split] = []
+        for _ in range(section.stretches):
+            last = position + round(section.length / sampling.interval)
+            stretches[split].append((position, last))
+            position = last + gap
+    return stretches
+
+
+def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], device: torch.device) -> SampledRuns:
+    """Integrate a batch of independent runs, filter every output that belongs to a split, and keep the energy budget.
+
+    Arguments:
+        flow: the flow.
+        flow_name: its name, part of the key of the random streams.
+        seed: the experiment's seed.
+        runs: numbers of the runs; run r has the same initial state whatever the batch.
+        device: where to compute.
+
+    Raises:
+        EddymarkError: if the time step turns out unstable or a state is not finite.
+    """
+    configuration = flow.configuration
+    numerics = configuration.direct_numerical_simulation
+    dtype = {"float32": torch.float32, "float64": torch.float64}[numerics.precision]
+    solver = flow.solver(flow.fine_grid, dtype=dtype, device=device)
+    space = solver.space
+    restrict = GridFilter(space, flow.coarse_grid, configuration.large_eddy_grid.filter)
+    integration = TimeIntegration(numerics.integrator, numerics.courant_number)
+    limit = INTEGRATORS[numerics.integrator].stability_limit
+
+    stretches = schedule(flow)
+    wanted = {output for parts in stretches.values() for a, b in parts for output in range(a, b + 1)}
+    first, last = min(wanted), max(wanted)
+    interval = configuration.interval
+    spectrum = torch.stack(
+        [flow.initial_spectrum(space, generator(seed, flow_name, "run", run, "initial state")) for run in runs]
+    )
+    spectrum = solver.forcing.constrain(spectrum)
+    fields: dict[int, NDArray[np.float32]] = {}
+    scales: list[Scales] = []
+    rows: list[dict[str, float | int]] = []
+    with torch.inference_mode(), Progress(f"DNS of {flow_name}, runs {list(runs)}", last) as progress:
+        for output in range(last + 1):
+            velocity = space.to_physical(spectrum)
+            steps = integration.steps(solver, velocity, interval)
+            if output in wanted:
+                fields[output] = restrict(spectrum).float().cpu().numpy()
+            now = turbulence_scales(space, spectrum, viscosity=configuration.viscosity)
+            if output >= first:
+                scales.append(now)
+            courant = solver.courant_rate(velocity) * interval / steps
+            rows += _budget(solver, spectrum, runs, output * interval, courant)
+            if not np.isfinite(now.energy):
+                raise EddymarkError(f"DNS of {flow_name} is not finite at output {output}; lower courant_number")
+            if output == last:
+                break
+            while True:
+                ledger = EnergyLedger()
+                ahead = integration.advance(solver, spectrum, interval, steps=steps, ledger=ledger)
+                reached = solver.courant_rate(space.to_physical(ahead)) * interval / steps
+                if reached <= limit:
+                    break
+                # The flow has become faster on the way: take the interval again with the step that its end allows.
+                steps = _finer(steps, reached, limit, where=f"DNS of {flow_name}, output {output + 1}")
+            spectrum = ahead
+            injected = torch.as_tensor(ledger.injected).double().cpu().expand(len(runs)) / interval
+            for row, rate in zip(rows[-len(runs) :], injected.tolist(), strict=True):
+                row["injection"] += rate
+            turnovers = (output + 1) * interval / configuration.turnover_time
+            progress.update(
+                output + 1, f"t = {turnovers:.1f} turnover times, energy {now.energy:.3f}, Courant {reached:.2f}"
+            )
+    mean = Scales(**{name: float(np.mean([getattr(s, name) for s in scales])) for name in vars(scales[0])})
+    cut = {
+        split: [np.stack([fields[o][r] for o in range(a, b + 1)]) for r in range(len(runs)) for a, b in parts]
+        for split, parts in stretches.items()
+    }
+    return SampledRuns(
+        velocity={split: np.stack(trajectories) for split, trajectories in cut.items()},
+        runs={split: [run for run in runs for _ in parts] for split, parts in stretches.items()},
+        budget=_close(pd.DataFrame(rows), mean.turnover_time),
+        scales=mean,
+    )
+
+
+def _finer(steps: int, reached: float, limit: float, *, where: str) -> int:
+    """Return a number of steps which would have kept the Courant number within its limit."""
+    if not np.isfinite(reached) or reached > 10 * limit:
+        raise EddymarkError(f"{where}: unstable time step, Courant number {reached:.3g}; lower courant_number")
+    return int(np.ceil(1.1 * steps * reached / limit))
+
+
+def _budget(
+    solver: NavierStokes, spectrum: torch.Tensor, runs: Sequence[int], time: float, courant: float
+) -> list[dict[str, float | int]]:
+    """One row per run: energy and the rates at which it changes at this moment.
+
+    The energy that a held-shell constraint adds during the interval which starts here is added by the caller.
+    """
+    space = solver.space
+    axes = tuple(range(1, solver.grid.dimension + 1))
+    density = space.mode_energy(spectrum)
+    energy = density.sum(dim=axes)
+    dissipation = 2 * solver.viscosity * (space.wavenumber_squared * density).sum(dim=axes)
+    injection = torch.zeros_like(energy)
+    for force in (solver.forcing.steady, solver.forcing.tendency(spectrum)):
+        if force is not None:
+            work = (spectrum.conj() * force).real.sum(dim=1) * space.multiplicity
+            injection = injection + work.sum(dim=axes)
+    return [
+        {
+            "run": run,
+            "time": time,
+            "kinetic_energy": float(energy[i]),
+            "dissipation": float(dissipation[i]),
+            "injection": float(injection[i]),
+            "drag": float(2 * solver.linear_drag * energy[i]),
+            "courant_number": courant,
+        }
+        for i, run in enumerate(runs)
+    ]
+
+
+def _close(budget: pd.DataFrame, turnover_time: float) -> pd.DataFrame:
+    """Add what the budget leaves unexplained: injection − dissipation − drag − dE/dt, by central differences."""
+    parts = []
+    for _, run in budget.groupby("run", sort=False):
+        run = run.sort_values("time")
+        change = np.gradient(run["kinetic_energy"], run["time"])
+        residual = run["injection"] - run["dissipation"] - run["drag"] - change
+        parts.append(run.assign(residual=residual, time=run["time"] / turnover_time))
+    columns = ["run", "time", "kinetic_energy", "dissipation", "injection", "drag", "residual", "courant_number"]
+    return pd.concat(parts)[columns].sort_values(["run", "time"], ignore_index=True)

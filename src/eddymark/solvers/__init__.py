@@ -1,0 +1,1 @@
+"""Solvers of the incompressible Navier–Stokes equations."""

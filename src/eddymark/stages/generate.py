@@ -1,0 +1,104 @@
+"""Stage 1: DNS of a flow, filtered to the LES grid and cut into training, validation and test data."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from eddymark import __version__
+from eddymark.config.schema import Experiment
+from eddymark.flows.build import build_flow
+from eddymark.flows.sampling import SPLITS, SampledRuns, sample_runs
+from eddymark.stepping.build import select_device
+from eddymark.storage import trajectory_dataset, write_trajectories
+
+
+def shard_runs(runs: int, shards: int, shard: int) -> list[int]:
+    """Return the numbers of the runs that a shard computes: every `shards`-th one."""
+    return list(range(shard, runs, shards))
+
+
+def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, output: Path, work: Path) -> None:
+    """Compute one shard: `{train,validation,test}.zarr.zip` and `budget.csv`."""
+    torch.set_num_threads(experiment.threads)
+    flow = build_flow(experiment.flows[flow_name])
+    sampling = flow.configuration.sampling
+    sampled = sample_runs(
+        flow,
+        flow_name,
+        seed=experiment.seed,
+        runs=shard_runs(sampling.runs, sampling.shards, shard),
+        device=select_device(experiment),
+    )
+    _warn(flow_name, sampled, nominal=flow.configuration.turnover_time)
+    for split in SPLITS:
+        dataset = trajectory_dataset(
+            sampled.velocity[split],
+            grid=flow.coarse_grid,
+            interval=flow.configuration.interval,
+            turnover_time=sampled.scales.turnover_time,
+            attributes=_attributes(experiment, flow_name, split, sampled),
+            runs=sampled.runs[split],
+        )
+        write_trajectories(output / f"{split}.zarr.zip", dataset)
+    sampled.budget.to_csv(output / "budget.csv", index=False, float_format="%.7g")
+
+
+def _attributes(experiment: Experiment, flow_name: str, split: str, sampled: SampledRuns) -> dict[str, Any]:
+    flow = experiment.flows[flow_name]
+    spin_up = flow.sampling.spin_up * flow.turnover_time / sampled.scales.turnover_time
+    return {
+        "title": f"filtered DNS of {flow_name}",
+        "flow": flow_name,
+        "split": split,
+        "dns_points": list(flow.direct_numerical_simulation.points),
+        "filter": flow.large_eddy_grid.filter.type,
+        "viscosity": flow.viscosity,
+        "linear_drag": flow.linear_drag,
+        "forcing": flow.forcing.model_dump_json(exclude_none=True),
+        "reference_length": flow.reference.length,
+        "reference_velocity": flow.reference.velocity,
+        "interval": flow.interval,
+        "nominal_turnover_time": flow.turnover_time,
+        **vars(sampled.scales),
+        "energy_budget": json.dumps(budget_means(sampled.budget, spin_up)),
+        "seed": experiment.seed,
+        "code_version": __version__,
+    }
+
+
+def budget_means(budget: pd.DataFrame, spin_up: float) -> dict[str, float]:
+    """Return the time-averaged energy budget after the spin-up and its relative residual.
+
+    Arguments:
+        budget: rows of `budget.csv`.
+        spin_up: end of the spin-up, turnover times.
+    """
+    steady = budget[budget["time"] >= spin_up]
+    # The last output of a run has no interval after it, over which a constraint could have added energy.
+    steady = steady[steady["time"] < steady.groupby("run")["time"].transform("max")]
+    means = {name: float(steady[name].mean()) for name in ("injection", "dissipation", "drag", "residual")}
+    return means | {"relative_residual": means["residual"] / means["injection"] if means["injection"] else 0.0}
+
+
+def _warn(flow_name: str, sampled: SampledRuns, *, nominal: float) -> None:
+    """Say in the log what a reader of the data must know."""
+    scales = sampled.scales
+    print(
+        f"{flow_name}: turnover time {scales.turnover_time:.3f}, Taylor Reynolds number "
+        f"{scales.taylor_reynolds_number:.1f}, k_max η {scales.resolution:.2f}",
+        file=sys.stderr,
+    )
+    if abs(scales.turnover_time / nominal - 1) > 0.1:
+        print(
+            f"WARNING: {flow_name}: measured turnover time {scales.turnover_time:.3f} differs from the configured "
+            f"{nominal} by more than 10 %; set turnover_time accordingly",
+            file=sys.stderr,
+        )
+    if scales.resolution < 1:
+        print(f"WARNING: {flow_name} is under-resolved: k_max η = {scales.resolution:.2f} < 1", file=sys.stderr)

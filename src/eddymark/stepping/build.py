@@ -1,0 +1,158 @@
+"""Steppers from an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from eddymark.closures.build import build_closure
+from eddymark.config.schema import Experiment
+from eddymark.config.schema import Flow as FlowConfiguration
+from eddymark.config.schema import LargeEddySimulation as LargeEddySimulationConfiguration
+from eddymark.config.steppers import find_stepper
+from eddymark.filters import filter_width
+from eddymark.flows.base import Flow
+from eddymark.flows.build import build_flow
+from eddymark.operators.build import build_operator
+from eddymark.randomness import generator
+from eddymark.solvers.time_integration import TimeIntegration
+from eddymark.stepping.controls import ConstrainedNoise, MatchedNoise, Persistence
+from eddymark.stepping.hybrid import Hybrid
+from eddymark.stepping.known_physics import KnownPhysics
+from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
+from eddymark.stepping.stepper import Stepper
+from eddymark.stepping.surrogate import Surrogate
+from eddymark.stepping.trainable import TrainableStepper, root_mean_square
+from eddymark.storage import load_weights, open_trajectories
+
+
+def select_device(experiment: Experiment) -> torch.device:
+    """Return the device of an experiment; `auto` is CUDA where there is one."""
+    if experiment.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(experiment.device)
+
+
+def select_precision(experiment: Experiment) -> torch.dtype:
+    """Return the precision of training, rollouts and timing."""
+    return {"float32": torch.float32, "float64": torch.float64}[experiment.precision]
+
+
+def split_files(flow: FlowConfiguration, flow_name: str, split: str, results: Path) -> list[Path]:
+    """Return the files of one split, one per shard."""
+    shards = range(flow.sampling.shards)
+    return [results / flow_name / "generate" / str(shard) / f"{split}.zarr.zip" for shard in shards]
+
+
+def build_simulation(
+    flow: Flow,
+    configuration: LargeEddySimulationConfiguration,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> LargeEddySimulation:
+    """Return a LES of a flow on its coarse grid."""
+    solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
+    closure = build_closure(
+        configuration.closure,
+        space=solver.space,
+        filter_width=filter_width(flow.coarse_grid),
+        viscosity=flow.configuration.viscosity,
+    )
+    return LargeEddySimulation(
+        solver,
+        closure=closure,
+        integration=TimeIntegration(configuration.integrator, configuration.courant_number),
+        interval=flow.configuration.interval,
+    )
+
+
+def trainable_stepper(experiment: Experiment, flow_name: str, model: str, seed: int) -> TrainableStepper:
+    """Return an untrained model of an experiment; its initial weights depend on nothing but the seeds and names."""
+    device, dtype = select_device(experiment), select_precision(experiment)
+    flow = build_flow(experiment.flows[flow_name])
+    words = generator(experiment.seed, flow_name, model, seed, "initial weights").integers(2**63)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(words))
+        return _assemble(flow, model, dtype=dtype, device=device)
+
+
+def _assemble(flow: Flow, model: str, *, dtype: torch.dtype, device: torch.device) -> TrainableStepper:
+    surrogate = flow.configuration.surrogates[model]
+    if surrogate.kind == "les":
+        assert surrogate.solver is not None
+        return build_simulation(flow, surrogate.solver, dtype=dtype, device=device)
+    assert surrogate.operator is not None
+    solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
+    static = flow.static_fields(solver.space)
+    dimension = flow.coarse_grid.dimension
+    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
+    operator = build_operator(
+        surrogate.operator.type,
+        surrogate.operator.arguments,
+        in_channels=frames * dimension + len(static),
+        out_channels=dimension,
+        dimension=dimension,
+    ).to(device=device, dtype=dtype)
+    if surrogate.kind == "hybrid":
+        assert surrogate.solver is not None
+        simulation = build_simulation(flow, surrogate.solver, dtype=dtype, device=device)
+        return Hybrid(simulation, operator=operator, static_fields=static)
+    interval = flow.configuration.interval
+    return Surrogate(
+        operator,
+        known_physics=KnownPhysics(solver, interval) if surrogate.known_physics else None,
+        static_fields=static,
+        interval=interval,
+        history=surrogate.history,
+    )
+
+
+def build_stepper(experiment: Experiment, flow_name: str, folder: str, *, results: Path) -> Stepper:
+    """Return a stepper of the comparison, ready to run; trained ones with their weights.
+
+    Arguments:
+        experiment: the experiment.
+        flow_name: one of its flows.
+        folder: the stepper's folder name (see `eddymark.config.steppers`); not `dns`.
+        results: root of the results, where weights and training data are.
+    """
+    configuration = experiment.flows[flow_name]
+    name = find_stepper(configuration, folder)
+    device, dtype = select_device(experiment), select_precision(experiment)
+    if name.kind == "les" and name.seed is None:
+        flow = build_flow(configuration)
+        return build_simulation(
+            flow, configuration.large_eddy_simulations[name.name], dtype=dtype, device=device
+        ).eval()
+    if name.seed is not None:
+        stepper = trainable_stepper(experiment, flow_name, name.name, name.seed)
+        weights = results / flow_name / "train" / name.name / f"seed{name.seed}" / "weights.safetensors"
+        load_weights(weights, stepper)
+        return stepper.eval()
+    return _control(experiment, flow_name, name.name, results=results)
+
+
+def _control(experiment: Experiment, flow_name: str, name: str, *, results: Path) -> Stepper:
+    """A control; whatever it imitates comes from training data."""
+    configuration = experiment.flows[flow_name]
+    interval = configuration.interval
+    if name == "persistence":
+        return Persistence(interval)
+    device, dtype = select_device(experiment), select_precision(experiment)
+    flow = build_flow(configuration)
+    solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
+    data = open_trajectories(split_files(configuration, flow_name, "train", results))
+    velocity: Tensor = torch.as_tensor(data["velocity"].values).to(device=device, dtype=dtype)
+    random = generator(experiment.seed, flow_name, name)
+    if name == "matched_noise":
+        states = solver.space.to_spectral(velocity.flatten(0, 1))
+        spectrum = solver.space.energy_spectrum(states).mean(dim=0)
+        return MatchedNoise(spectrum=spectrum, space=solver.space, interval=interval, random=random)
+    physics = KnownPhysics(solver, interval)
+    free = solver.space.to_physical(physics.free(velocity[:, :-1].flatten(0, 1)))
+    amplitude = float(root_mean_square(velocity[:, 1:].flatten(0, 1) - free))
+    return ConstrainedNoise(physics, amplitude=amplitude, interval=interval, random=random)
+

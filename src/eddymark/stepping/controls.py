@@ -1,0 +1,90 @@
+"""Steppers that know nothing: what a score says about them, it says about no model.
+
+Every comparison shows them. A statistic which they pass cannot prove a model good.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eddymark.grid import SpectralSpace
+from eddymark.stepping.known_physics import KnownPhysics
+
+
+class Persistence:
+    """The state never changes.
+
+    Arguments:
+        interval: time between outputs, flow units.
+    """
+
+    history = 1
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+
+    def __call__(self, past: Tensor) -> Tensor:
+        """Return the last output."""
+        return past[:, -1]
+
+
+class MatchedNoise:
+    """Solenoidal noise with the DNS' energy spectrum and random phases, drawn anew for every output.
+
+    Arguments:
+        spectrum: E(κ) per shell, `(shell,)`, shell 0 first.
+        space: dealiased spectral space.
+        interval: time between outputs, flow units.
+        random: stream of the noise.
+    """
+
+    history = 1
+
+    def __init__(
+        self, *, spectrum: Tensor, space: SpectralSpace, interval: float, random: np.random.Generator
+    ) -> None:
+        self.spectrum = spectrum
+        self.space = space
+        self.interval = interval
+        self.random = random
+
+    def __call__(self, past: Tensor) -> Tensor:
+        """Return noise of the shape of one output."""
+        space = self.space
+        noise = space.project(space.to_spectral(_white(self.random, past[:, -1])))
+        present = space.energy_spectrum(noise)
+        target = self.spectrum[: present.shape[-1]]
+        factor = torch.sqrt(target / present.clamp_min(torch.finfo(present.dtype).tiny))
+        shaped = noise * factor[:, space.shells].unsqueeze(1)
+        return space.to_physical(shaped)
+
+
+class ConstrainedNoise:
+    """White noise in the place of the network's increment, pushed through the same known physics and constraints.
+
+    Arguments:
+        known_physics: what a surrogate's output passes through.
+        amplitude: rms of the increments that a network has to learn.
+        interval: time between outputs, flow units.
+        random: stream of the noise.
+    """
+
+    history = 1
+
+    def __init__(
+        self, known_physics: KnownPhysics, *, amplitude: float, interval: float, random: np.random.Generator
+    ) -> None:
+        self.known_physics = known_physics
+        self.amplitude = amplitude
+        self.interval = interval
+        self.random = random
+
+    def __call__(self, past: Tensor) -> Tensor:
+        """Return the next output."""
+        return self.known_physics(past[:, -1], self.amplitude * _white(self.random, past[:, -1]))
+
+
+def _white(random: np.random.Generator, like: Tensor) -> Tensor:
+    return torch.as_tensor(random.standard_normal(tuple(like.shape))).to(like)

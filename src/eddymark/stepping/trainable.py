@@ -1,0 +1,39 @@
+"""What training needs of a stepper."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class TrainableStepper(nn.Module):
+    """A stepper with parameters: a surrogate, a hybrid, or a LES whose closure is fitted.
+
+    Arguments:
+        interval: time between outputs, flow units.
+        history: number of past outputs needed.
+    """
+
+    def __init__(self, *, interval: float, history: int) -> None:
+        super().__init__()
+        self.interval = interval
+        self.history = history
+
+    @abstractmethod
+    def forward(self, past: Tensor) -> Tensor:
+        """Return the next output, `(batch, history, component, *grid)` → `(batch, component, *grid)`."""
+
+    def fit_scales(self, windows: Tensor) -> None:
+        """Fit the constants of normalisation to training windows `(n, history + 1, component, *grid)`."""
+
+    @property
+    def constrains(self) -> bool:
+        """Whether outputs pass through a constraint that rescales them."""
+        return False
+
+
+def root_mean_square(field: Tensor) -> Tensor:
+    """Return the root mean square of all values, a scalar."""
+    return torch.sqrt(field.square().mean())

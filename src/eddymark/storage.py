@@ -1,0 +1,137 @@
+"""Trajectories as zipped Zarr stores and weights as safetensors: self-describing, few files, nothing pickled."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from eddymark.errors import EddymarkError
+from eddymark.grid import Grid
+
+AXES = ("x", "y", "z")
+COMPONENTS = ("u", "v", "w")
+
+
+def trajectory_dataset(
+    velocity: NDArray[np.floating[Any]],
+    *,
+    grid: Grid,
+    interval: float,
+    turnover_time: float,
+    attributes: Mapping[str, Any],
+    runs: Sequence[int] | None = None,
+) -> xr.Dataset:
+    """Return trajectories as a labelled dataset.
+
+    Arguments:
+        velocity: `(trajectory, time, component, *grid)`.
+        grid: the grid of the fields.
+        interval: time between outputs, flow units.
+        turnover_time: unit of the coordinate `turnovers`, flow units.
+        attributes: whatever describes the data.
+        runs: number of the independent run that each trajectory was cut from.
+    """
+    axes = AXES[: grid.dimension]
+    time = np.arange(velocity.shape[1]) * interval
+    dataset = xr.Dataset(
+        {"velocity": (("trajectory", "time", "component", *axes), velocity)},
+        coords={
+            "trajectory": np.arange(velocity.shape[0]),
+            "time": ("time", time, {"long_name": "time", "units": "flow time units"}),
+            "turnovers": ("time", time / turnover_time, {"long_name": "time", "units": "turnover times"}),
+            "component": list(COMPONENTS[: grid.dimension]),
+            **{
+                axis: (axis, points, {"units": "flow length units"})
+                for axis, points in zip(axes, grid.coordinates(), strict=True)
+            },
+        },
+        attrs=dict(attributes),
+    )
+    dataset["velocity"].attrs = {"long_name": "velocity", "units": "flow velocity units"}
+    if runs is not None:
+        dataset = dataset.assign_coords(run=("trajectory", np.asarray(runs)))
+    return dataset
+
+
+def write_trajectories(path: Path, dataset: xr.Dataset) -> None:
+    """Write a dataset of trajectories to one zip file: a compressed Zarr store, equal bytes for equal data.
+
+    Chunks hold one trajectory and up to 16 outputs.
+    """
+    sizes = dataset["velocity"].sizes
+    chunks = [1, min(16, sizes["time"]), *list(sizes.values())[2:]]
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        dataset.to_zarr(folder, consolidated=False, zarr_format=2, encoding={"velocity": {"chunks": chunks}})
+        _zip(Path(folder), path)
+
+
+def _zip(folder: Path, path: Path) -> None:
+    """Pack a folder without compressing again, in a fixed order and with a fixed date."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            entry = zipfile.ZipInfo(str(file.relative_to(folder)), date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, file.read_bytes())
+
+
+def open_trajectories(paths: Path | Sequence[Path]) -> xr.Dataset:
+    """Open trajectories lazily; several files (shards) are joined along `trajectory` and numbered through.
+
+    Measured scales in the attributes (turnover time, Reynolds number, …) are averaged over the files, and `turnovers`
+    is in units of the averaged turnover time.
+
+    Raises:
+        EddymarkError: if a file cannot be read.
+    """
+    files = [paths] if isinstance(paths, Path) else list(paths)
+    parts = [_open(path) for path in files]
+    if len(parts) == 1:
+        return parts[0]
+    joined = xr.concat(parts, dim="trajectory", combine_attrs="override", coords="minimal", compat="override")
+    for name, value in parts[0].attrs.items():
+        if isinstance(value, float):
+            joined.attrs[name] = float(np.mean([part.attrs[name] for part in parts]))
+    turnovers = joined["time"].values / joined.attrs["turnover_time"]
+    return joined.assign_coords(
+        trajectory=np.arange(joined.sizes["trajectory"]),
+        turnovers=("time", turnovers, parts[0]["turnovers"].attrs),
+    )
+
+
+def _open(path: Path) -> xr.Dataset:
+    try:
+        return xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False, chunks=None, zarr_format=2)
+    except Exception as error:  # whatever a damaged or missing archive makes zarr raise
+        raise EddymarkError(f"{path}: cannot be read as trajectories ({error})") from error
+
+
+def read_trajectories(paths: Path | Sequence[Path]) -> xr.Dataset:
+    """Read trajectories into memory; several files (shards) are joined along `trajectory`."""
+    return open_trajectories(paths).load()
+
+
+def save_weights(path: Path, module: torch.nn.Module) -> None:
+    """Write a module's parameters and persistent buffers as safetensors."""
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    save_file(state, path)
+
+
+def load_weights(path: Path, module: torch.nn.Module) -> None:
+    """Load what `save_weights` wrote into a module of the same structure.
+
+    Raises:
+        EddymarkError: if the file cannot be read or does not fit.
+    """
+    try:
+        module.load_state_dict(load_file(path))
+    except Exception as error:
+        raise EddymarkError(f"{path}: does not hold the weights of this model ({error})") from error
