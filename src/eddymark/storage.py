@@ -86,8 +86,7 @@ def _zip(folder: Path, path: Path) -> None:
 def open_trajectories(paths: Path | Sequence[Path]) -> xr.Dataset:
     """Open trajectories lazily; several files (shards) are joined along `trajectory` and numbered through.
 
-    Measured scales in the attributes (turnover time, Reynolds number, …) are averaged over the files, and `turnovers`
-    is in units of the averaged turnover time.
+    Measured scales in the attributes (turnover time, Reynolds number, …) are averaged over the files.
 
     Raises:
         EddymarkError: if a file cannot be read.
@@ -100,11 +99,7 @@ def open_trajectories(paths: Path | Sequence[Path]) -> xr.Dataset:
     for name, value in parts[0].attrs.items():
         if isinstance(value, float):
             joined.attrs[name] = float(np.mean([part.attrs[name] for part in parts]))
-    turnovers = joined["time"].values / joined.attrs["turnover_time"]
-    return joined.assign_coords(
-        trajectory=np.arange(joined.sizes["trajectory"]),
-        turnovers=("time", turnovers, parts[0]["turnovers"].attrs),
-    )
+    return joined.assign_coords(trajectory=np.arange(joined.sizes["trajectory"]))
 
 
 def _open(path: Path) -> xr.Dataset:

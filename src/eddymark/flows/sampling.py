@@ -127,7 +127,7 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
     return SampledRuns(
         velocity={split: np.stack(trajectories) for split, trajectories in cut.items()},
         runs={split: [run for run in runs for _ in parts] for split, parts in stretches.items()},
-        budget=_close(pd.DataFrame(rows), mean.turnover_time),
+        budget=_close(pd.DataFrame(rows), configuration.turnover_time),
         scales=mean,
     )
 

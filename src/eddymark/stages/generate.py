@@ -41,7 +41,7 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
             sampled.velocity[split],
             grid=flow.coarse_grid,
             interval=flow.configuration.interval,
-            turnover_time=sampled.scales.turnover_time,
+            turnover_time=flow.configuration.turnover_time,
             attributes=_attributes(experiment, flow_name, split, sampled),
             runs=sampled.runs[split],
         )
@@ -51,7 +51,6 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
 
 def _attributes(experiment: Experiment, flow_name: str, split: str, sampled: SampledRuns) -> dict[str, Any]:
     flow = experiment.flows[flow_name]
-    spin_up = flow.sampling.spin_up * flow.turnover_time / sampled.scales.turnover_time
     return {
         "title": f"filtered DNS of {flow_name}",
         "flow": flow_name,
@@ -66,7 +65,7 @@ def _attributes(experiment: Experiment, flow_name: str, split: str, sampled: Sam
         "interval": flow.interval,
         "nominal_turnover_time": flow.turnover_time,
         **vars(sampled.scales),
-        "energy_budget": json.dumps(budget_means(sampled.budget, spin_up)),
+        "energy_budget": json.dumps(budget_means(sampled.budget, flow.sampling.spin_up)),
         "seed": experiment.seed,
         "code_version": __version__,
     }

@@ -81,6 +81,11 @@ class ConstrainedNoise:
         self.interval = interval
         self.random = random
 
+    @property
+    def constrains(self) -> bool:
+        """Whether the known physics rescales held shells."""
+        return self.known_physics.solver.forcing.constrains
+
     def __call__(self, past: Tensor) -> Tensor:
         """Return the next output."""
         return self.known_physics(past[:, -1], self.amplitude * _white(self.random, past[:, -1]))

@@ -1,0 +1,179 @@
+"""Values that are impossible or implausible together, found before the first job starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from eddymark.config.findings import Problem, show
+from eddymark.config.model_checks import (
+    check_large_eddy_simulation,
+    check_surrogate,
+    check_time_step,
+    intervals,
+)
+from eddymark.config.names import check_folder_name, check_stepper_names, registered_flows
+from eddymark.config.schema import Experiment, Flow
+
+_FLOW_RULES: dict[str, tuple[int, tuple[str, ...]]] = {
+    "forced_isotropic": (3, ("held_shells", "constant_power")),
+    "kolmogorov": (2, ("sinusoidal",)),
+}
+"""Number of dimensions and possible kinds of forcing of each flow type."""
+
+_FORCING_KEYS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "held_shells": ("energies",),
+    "constant_power": ("power", "shells"),
+    "sinusoidal": ("wavenumber", "amplitude"),
+}
+
+_FEWEST_BOOTSTRAP_SAMPLES = 100
+"""Below this, the ends of a 95 % interval rest on fewer than three samples each."""
+
+
+def check_experiment(experiment: Experiment) -> Iterator[Problem]:
+    """Yield what is wrong with the experiment apart from its flows."""
+    if not experiment.flows:
+        yield Problem(("flows",), "at least one flow", "none")
+    for name in experiment.flows:
+        yield from check_folder_name(("flows", name), name, reserved=("report", "plan.yaml"))
+
+
+def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
+    """Yield what is wrong with one flow; paths start at the flow's section."""
+    yield from registered_flows(flow)
+    yield from _check_grids(flow)
+    yield from _check_forcing(flow)
+    yield from _check_sampling(flow)
+    yield from _check_validation(flow)
+    yield from check_stepper_names(flow)
+    for key, simulation in flow.large_eddy_simulations.items():
+        yield from check_large_eddy_simulation(("large_eddy_simulations", key), simulation)
+    for key, surrogate in flow.surrogates.items():
+        yield from check_surrogate(("surrogates", key), surrogate, flow)
+
+
+def _check_grids(flow: Flow) -> Iterator[Problem]:
+    fine, coarse = flow.direct_numerical_simulation, flow.large_eddy_grid
+    dimension = len(flow.sides)
+    wanted, _ = _FLOW_RULES.get(flow.type, (dimension, ()))
+    if dimension != wanted:
+        yield Problem(("sides",), f"{wanted} sides ({flow.type} is {wanted}-D)", f"{dimension}")
+    grids = {
+        ("direct_numerical_simulation", "points"): fine.points,
+        ("large_eddy_grid", "points"): coarse.points,
+    }
+    for path, points in grids.items():
+        if len(points) != dimension:
+            yield Problem(path, f"{dimension} numbers, one for each side", show(points))
+        if any(n % 2 for n in points):
+            yield Problem(path, "even numbers of points", show(points))
+    if len(coarse.points) == len(fine.points) and any(
+        n >= m for n, m in zip(coarse.points, fine.points, strict=True)
+    ):
+        yield Problem(
+            ("large_eddy_grid", "points"),
+            f"fewer points than the DNS on each axis {show(fine.points)}",
+            show(coarse.points),
+        )
+    yield from check_time_step(("direct_numerical_simulation",), fine.integrator, fine.courant_number)
+    if len(fine.points) == len(coarse.points) == dimension:
+        yield from _check_filter(flow)
+        lowest = min(_resolved_shells(flow, fine.points))
+        if flow.initial_state.peak_wavenumber > lowest:
+            expected = f"a wavenumber that the DNS resolves, at most {lowest:g}"
+            yield Problem(
+                ("initial_state", "peak_wavenumber"), expected, show(flow.initial_state.peak_wavenumber)
+            )
+
+
+def _check_filter(flow: Flow) -> Iterator[Problem]:
+    width, kind = flow.large_eddy_grid.filter.width, flow.large_eddy_grid.filter.type
+    if width is None:
+        return
+    path = ("large_eddy_grid", "filter", "width")
+    if kind == "sharp":
+        yield Problem(path, "no width (the sharp filter cuts where the LES grid does)", show(width))
+        return
+    points = flow.direct_numerical_simulation.points
+    narrowest = max(side / n for side, n in zip(flow.sides, points, strict=True))
+    widest = min(flow.sides) / 2
+    if not narrowest <= width <= widest:
+        yield Problem(
+            path, f"between the DNS spacing {narrowest:.3g} and half a side {widest:.3g}", show(width)
+        )
+
+
+def _resolved_shells(flow: Flow, points: tuple[int, ...]) -> list[float]:
+    """Return the highest resolved wavenumber of each axis in units of the lowest of all."""
+    return [(n - 1) // 3 * max(flow.sides) / side for n, side in zip(points, flow.sides, strict=True)]
+
+
+def _check_forcing(flow: Flow) -> Iterator[Problem]:
+    forcing = flow.forcing
+    _, possible = _FLOW_RULES.get(flow.type, (0, tuple(_FORCING_KEYS)))
+    if forcing.type not in possible:
+        yield Problem(("forcing", "type"), f"{' or '.join(possible)} for {flow.type}", show(forcing.type))
+        return
+    needed = _FORCING_KEYS[forcing.type]
+    for key in ("energies", "power", "shells", "wavenumber", "amplitude"):
+        value = getattr(forcing, key)
+        if key in needed and (value is None or value in ({}, ())):
+            yield Problem(("forcing", key), f"a value (forcing {forcing.type} needs it)", "nothing")
+        if key not in needed and value is not None:
+            yield Problem(("forcing", key), f"no such key with forcing {forcing.type}", show(value))
+    points = flow.large_eddy_grid.points
+    if len(points) != len(flow.sides):
+        return
+    highest = min(_resolved_shells(flow, points))
+    for key in ("energies", "shells") if forcing.type != "sinusoidal" else ():
+        for shell in getattr(forcing, key) or ():
+            if shell > highest:
+                path = ("forcing", key, shell) if key == "energies" else ("forcing", key)
+                yield Problem(path, f"shells that the LES grid resolves, at most {highest:g}", show(shell))
+    if forcing.type == "sinusoidal" and forcing.wavenumber is not None:
+        periods, highest = forcing.wavenumber * flow.sides[1] / (2 * math.pi), (points[1] - 1) // 3
+        if abs(periods - round(periods)) > 1e-6 or not 1 <= round(periods) <= highest:
+            expected = f"a wavenumber with 1 to {highest} whole periods in the box (resolved by the LES grid)"
+            yield Problem(("forcing", "wavenumber"), expected, show(forcing.wavenumber))
+
+
+def _check_sampling(flow: Flow) -> Iterator[Problem]:
+    sampling = flow.sampling
+    if sampling.shards > sampling.runs:
+        yield Problem(("sampling", "shards"), f"at most one per run ({sampling.runs})", show(sampling.shards))
+    for split in ("train", "validation", "test"):
+        stretch = getattr(sampling.splits, split)
+        if intervals(stretch, sampling.interval) < 1:
+            path = ("sampling", "splits", split, "length")
+            yield Problem(path, f"at least one interval ({sampling.interval:g})", show(stretch.length))
+    if sampling.runs * sampling.splits.test.stretches < 2:
+        path = ("sampling", "splits", "test", "stretches")
+        yield Problem(path, "at least 2 test trajectories (runs times stretches)", "1")
+
+
+def _check_validation(flow: Flow) -> Iterator[Problem]:
+    validation = flow.validation
+    interval = flow.sampling.interval
+    if validation.rollout_length < interval:
+        yield Problem(
+            ("validation", "rollout_length"),
+            f"at least one interval ({interval:g})",
+            show(validation.rollout_length),
+        )
+    elif validation.statistics_start > validation.rollout_length - interval:
+        expected = f"at least one interval before the end of the rollouts ({validation.rollout_length:g})"
+        yield Problem(("validation", "statistics_start"), expected, show(validation.statistics_start))
+    for key in ("energy", "enstrophy"):
+        low, high = getattr(validation.survival, key)
+        if not low < 1 < high:
+            yield Problem(
+                ("validation", "survival", key), "a lower limit < 1 and an upper limit > 1", show((low, high))
+            )
+    if validation.bootstrap_samples < _FEWEST_BOOTSTRAP_SAMPLES:
+        yield Problem(
+            ("validation", "bootstrap_samples"),
+            f"at least {_FEWEST_BOOTSTRAP_SAMPLES}",
+            show(validation.bootstrap_samples),
+        )

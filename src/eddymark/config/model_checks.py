@@ -1,0 +1,163 @@
+"""Checks of one LES or one surrogate."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from eddymark.closures import CLOSURES
+from eddymark.config.findings import Problem, nearest_name, show
+from eddymark.config.names import TRAINED_CLOSURES, registered_closures, registered_operators
+from eddymark.config.schema import Flow, LargeEddySimulation, Objective, Stretch, Surrogate
+from eddymark.config.signatures import constructor_arguments
+from eddymark.operators import OPERATORS
+
+Path = tuple[str | int, ...]
+
+STABILITY_LIMITS = {"runge_kutta_4": 2.8, "runge_kutta_3": 1.7}
+"""Largest courant_number of each integrator: where its stability region leaves the imaginary axis."""
+
+_GIVEN_TO_CLOSURES = ("space", "filter_width", "viscosity")
+_GIVEN_TO_OPERATORS = ("in_channels", "out_channels", "dimension")
+
+
+def intervals(stretch: Stretch, interval: float) -> int:
+    """Return how many output intervals fit into a stretch."""
+    return int(stretch.length / interval + 1e-6)
+
+
+def check_time_step(path: Path, integrator: str, courant_number: float) -> Iterator[Problem]:
+    """Yield a problem if the time step is unstable."""
+    limit = STABILITY_LIMITS[integrator]
+    if courant_number > limit:
+        expected = f"a stable time step, at most {limit} for {integrator}"
+        yield Problem((*path, "courant_number"), expected, show(courant_number))
+
+
+def check_large_eddy_simulation(
+    path: Path, simulation: LargeEddySimulation, trained: bool = False
+) -> Iterator[Problem]:
+    """Yield what is wrong with one LES.
+
+    Arguments:
+        path: where its section stands.
+        simulation: the section.
+        trained: whether its closure is fitted in training.
+    """
+    yield from check_time_step(path, simulation.integrator, simulation.courant_number)
+    kind = simulation.closure.type
+    yield from registered_closures((*path, "closure", "type"), kind)
+    if kind not in CLOSURES:
+        return
+    if kind in TRAINED_CLOSURES and not trained:
+        expected = "a closure whose constants are known (one to be fitted goes under surrogates, kind: les)"
+        yield Problem((*path, "closure", "type"), expected, show(kind))
+    yield from _check_arguments(
+        (*path, "closure", "arguments"),
+        kind,
+        CLOSURES[kind],
+        simulation.closure.arguments,
+        _GIVEN_TO_CLOSURES,
+    )
+
+
+def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
+    """Yield what is wrong with one surrogate of a flow."""
+    needed = {"surrogate": ("operator",), "hybrid": ("operator", "solver"), "les": ("solver",)}[
+        surrogate.kind
+    ]
+    for key in ("operator", "solver"):
+        value = getattr(surrogate, key)
+        if key in needed and value is None:
+            yield Problem((*path, key), f"a section (kind {surrogate.kind} needs it)", "nothing")
+        if key not in needed and value is not None:
+            yield Problem((*path, key), f"no such section with kind {surrogate.kind}", "one")
+    if surrogate.solver is not None:
+        yield from check_large_eddy_simulation((*path, "solver"), surrogate.solver, trained=True)
+        closure = surrogate.solver.closure.type
+        if surrogate.kind == "les" and closure in CLOSURES and closure not in TRAINED_CLOSURES:
+            expected = f"a closure with constants to fit ({', '.join(TRAINED_CLOSURES)})"
+            yield Problem((*path, "solver", "closure", "type"), expected, show(closure))
+    yield from _check_operator((*path, "operator"), surrogate, flow)
+    yield from _check_curriculum((*path, "objective", "curriculum"), surrogate.objective)
+    yield from _check_windows(path, surrogate, flow)
+    if surrogate.schedule.warm_up_steps >= surrogate.schedule.steps:
+        expected = f"fewer than the training steps ({surrogate.schedule.steps})"
+        yield Problem((*path, "schedule", "warm_up_steps"), expected, show(surrogate.schedule.warm_up_steps))
+    if not surrogate.seeds or len(set(surrogate.seeds)) < len(surrogate.seeds):
+        yield Problem((*path, "seeds"), "at least one seed and each once", show(surrogate.seeds))
+
+
+def _check_operator(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
+    operator = surrogate.operator
+    if operator is None:
+        return
+    yield from registered_operators((*path, "type"), operator.type)
+    if operator.type not in OPERATORS:
+        return
+    where = (*path, "arguments")
+    yield from _check_arguments(
+        where, operator.type, OPERATORS[operator.type], operator.arguments, _GIVEN_TO_OPERATORS
+    )
+    if "modes" not in operator.arguments:
+        return
+    points, modes = flow.large_eddy_grid.points, operator.arguments["modes"]
+    per_axis = list(modes) if isinstance(modes, list | tuple) else [modes] * len(points)
+    highest = (min(points) - 1) // 2
+    if len(per_axis) != len(points) or not all(type(m) is int and m >= 1 for m in per_axis):
+        expected = f"a number of Fourier modes per sign, or {len(points)} of them"
+        yield Problem((*where, "modes"), expected, show(modes))
+    elif any(m > (n - 1) // 2 for m, n in zip(per_axis, points, strict=True)):
+        expected = f"Fourier modes per sign that the LES grid {show(points)} has, at most {highest}"
+        yield Problem((*where, "modes"), expected, show(modes))
+
+
+def _check_arguments(
+    path: Path, kind: str, dotted_path: str, arguments: dict[str, Any], given: Iterable[str]
+) -> Iterator[Problem]:
+    """Yield a problem for each argument that the registered class does not take, and each that it misses."""
+    accepted = constructor_arguments(dotted_path)
+    if accepted is None:
+        return
+    own = {name: required for name, required in accepted.items() if name not in given}
+    nearest = {name: nearest_name(name, own) for name in arguments if name not in own}
+    for name, option in nearest.items():
+        expected = f"an argument of {kind} ({', '.join(own) or 'it has none'})"
+        yield Problem((*path, name), expected, "an unknown key", option)
+    for name, required in own.items():
+        if required and name not in arguments and name not in nearest.values():
+            yield Problem((*path, name), f"a value ({kind} needs it)", "nothing")
+
+
+def _check_curriculum(path: Path, objective: Objective) -> Iterator[Problem]:
+    starts = [stage.start for stage in objective.curriculum]
+    increasing = all(a < b for a, b in itertools.pairwise(starts))
+    if not starts or starts[0] != 0 or not increasing:
+        yield Problem(path, "stages whose start increases from 0", f"starts {show(starts)}")
+
+
+def _check_windows(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
+    """Check that histories and unrolled windows fit into the stretches of data."""
+    sampling = flow.sampling
+    outputs = {
+        split: 1 + intervals(getattr(sampling.splits, split), sampling.interval)
+        for split in ("train", "validation", "test")
+    }
+    history = surrogate.history
+    shortest = min(outputs, key=lambda split: outputs[split])
+    if history >= outputs[shortest]:
+        expected = f"fewer outputs than a {shortest} stretch has ({outputs[shortest]})"
+        yield Problem((*path, "history"), expected, show(history))
+        return
+    room = outputs["train"] - history
+    for index, stage in enumerate(surrogate.objective.curriculum):
+        if stage.unroll > room:
+            expected = f"at most {room} intervals (a training stretch less the history)"
+            yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
+    longest = (outputs["validation"] - history) * sampling.interval
+    if surrogate.schedule.validation_length > longest + 1e-6:
+        expected = f"at most {longest:g} (a validation stretch less the history)"
+        yield Problem(
+            (*path, "schedule", "validation_length"), expected, show(surrogate.schedule.validation_length)
+        )

@@ -1,0 +1,73 @@
+"""Names: registered ones, those of folders, and those which must not clash."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+
+from eddymark.closures import CLOSURES
+from eddymark.config.findings import Problem, nearest_name, show, unknown_name
+from eddymark.config.schema import Flow
+from eddymark.flows import FLOWS
+from eddymark.operators import OPERATORS
+
+CONTROLS = ("persistence", "matched_noise", "constrained_noise")
+"""Steppers that every flow has beside the DNS to show what a score is worth."""
+
+TRAINED_CLOSURES = ("fitted_spectral_viscosity",)
+"""Closures whose constants are fitted in training."""
+
+_RESERVED_STEPPERS = ("dns", *CONTROLS, "cost")
+
+
+def check_folder_name(path: tuple[str | int, ...], name: str, reserved: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield a problem if a name cannot be a folder's name in the results."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        yield Problem(path, "a name of letters, digits, _ and - (it becomes a folder)", show(name))
+    elif name.lower() in reserved:
+        yield Problem(path, f"a name other than {', '.join(reserved)}", show(name))
+
+
+def check_stepper_names(flow: Flow) -> Iterator[Problem]:
+    """Yield a problem for each LES or surrogate whose name is not its own."""
+    taken: dict[str, tuple[str, str]] = {}
+    for section in ("large_eddy_simulations", "surrogates"):
+        for name, model in getattr(flow, section).items():
+            path = (section, name)
+            yield from check_folder_name(path, name, _RESERVED_STEPPERS)
+            seeds = model.seeds if section == "surrogates" else ()
+            for folder in (name.lower(), *(f"{name.lower()}-seed{seed}" for seed in seeds)):
+                other = taken.setdefault(folder, path)
+                if other != path:
+                    yield Problem(
+                        path, "a name of its own", f"one that clashes with {'.'.join(map(str, other))}"
+                    )
+                    break
+
+
+def registered_flows(flow: Flow) -> Iterator[Problem]:
+    """Yield a problem if the flow's type is not registered."""
+    if flow.type not in FLOWS:
+        yield unknown_name(("type",), flow.type, "a flow type", FLOWS)
+
+
+def registered_closures(path: tuple[str | int, ...], name: str) -> Iterator[Problem]:
+    """Yield a problem if a closure is not registered."""
+    if name not in CLOSURES:
+        yield unknown_name(path, name, "a closure", CLOSURES)
+
+
+def registered_operators(path: tuple[str | int, ...], name: str) -> Iterator[Problem]:
+    """Yield a problem if an operator is neither registered nor the dotted path of an installed class."""
+    if name in OPERATORS:
+        return
+    if "." not in name:
+        yield unknown_name(path, name, "an operator or a dotted path", OPERATORS)
+        return
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        yield Problem(path, "a dotted path such as package.module.Class", show(name))
+    elif importlib.util.find_spec(parts[0]) is None:
+        expected = f"an operator ({', '.join(sorted(OPERATORS))}) or a class of an installed package"
+        yield Problem(path, expected, show(name), nearest_name(name, OPERATORS))

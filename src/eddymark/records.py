@@ -1,0 +1,196 @@
+"""Records of finished jobs: what was made, from what, how; and which jobs have to run again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from eddymark.errors import EddymarkError
+from eddymark.plan import Job
+
+RECORD = "signature.json"
+_LONG_AGO = (86400, 86400)
+"""Older than everything; not 0, which Snakemake reads as "no time"."""
+
+_LIBRARIES = ("torch", "numpy", "scipy", "xarray", "zarr", "pytorch-lightning", "snakemake")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record in a job's folder, empty if there is none or it cannot be read."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def mark_stale(jobs: Mapping[str, Job], results: Path) -> set[str]:
+    """Return the folders of the jobs that have to run, and make their records look old to Snakemake.
+
+    A job is stale if its stored signature differs from the wanted one, an output is missing, an upstream job
+    is stale, or an upstream job's outputs are not those it was made from. Time stamps never decide.
+
+    Arguments:
+        jobs: all jobs by folder, upstream jobs first.
+        results: root of the results.
+    """
+    stale: set[str] = set()
+    records = {folder: read_record(results / folder) for folder in jobs}
+    for folder, job in jobs.items():
+        record = records[folder]
+        made, sources = record.get("outputs", {}), record.get("upstream", {})
+        if (
+            record.get("signature") != job.signature
+            or not all((results / folder / name).exists() for name in (*job.outputs, *made))
+            or any(up in stale or sources.get(up) != records[up].get("outputs") for up in job.upstream)
+        ):
+            stale.add(folder)
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(results / folder / RECORD, _LONG_AGO)
+    return stale
+
+
+def upstream_digests(job: Job, jobs: Mapping[str, Job], results: Path) -> dict[str, dict[str, str]]:
+    """Return the digests of what a job is about to read, by upstream folder.
+
+    Raises:
+        EddymarkError: if an upstream job has not run with the present configuration and sources.
+    """
+    digests: dict[str, dict[str, str]] = {}
+    for folder in job.upstream:
+        record = read_record(results / folder)
+        if record.get("signature") != jobs[folder].signature:
+            state = "is out of date" if record else "does not exist"
+            raise EddymarkError(f"{results / folder} {state}, but {job.folder} needs it: run it first")
+        digests[folder] = record["outputs"]
+    return digests
+
+
+def publish(partial: Path, final: Path, names: Sequence[str], record: Mapping[str, Any]) -> None:
+    """Move a job's outputs to their place and write its record last.
+
+    Whoever finds a record finds exactly the outputs that it describes: the old record goes first, and every
+    output is on the disk before the new one is renamed into place.
+
+    Arguments:
+        partial: private folder with the complete outputs, on the same file system.
+        final: the job's folder.
+        names: files and folders to move.
+        record: what to store beside the outputs' digests.
+
+    Raises:
+        EddymarkError: if an output is missing.
+    """
+    missing = [name for name in names if not (partial / name).exists()]
+    if missing:
+        raise EddymarkError(f"{final}: the job did not write {', '.join(missing)}")
+    digests = {path.relative_to(partial).as_posix(): _digest(path) for path in _files(partial, names)}
+    final.mkdir(parents=True, exist_ok=True)
+    (final / RECORD).unlink(missing_ok=True)
+    for name in names:
+        target = final / name
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(partial / name, target)
+    _synchronise(final)
+    content = json.dumps({**record, "outputs": digests}, indent=1, ensure_ascii=False)
+    write_atomically(final / RECORD, content + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, flush it to the disk and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _synchronise(path.parent)
+
+
+def provenance() -> dict[str, Any]:
+    """Return versions, revision and machine, without anything that identifies the host or its user."""
+    versions = {"python": platform.python_version(), "eddymark": _version("eddymark")}
+    return {
+        "versions": versions | {name: _version(name) for name in _LIBRARIES},
+        "revision": _revision(),
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident memory of this process so far."""
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _files(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    for name in names:
+        path = folder / name
+        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else (path,)
+
+
+def _digest(path: Path) -> str:
+    """Return the sha256 of a file and make sure that the file is on the disk."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return digest
+
+
+def _synchronise(folder: Path) -> None:
+    """Make renames in a folder survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@cache
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def _revision() -> dict[str, Any] | None:
+    """Return the git revision of the sources and whether files differ from it, None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        # An installed copy inside another project's tree must not report that project's revision.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

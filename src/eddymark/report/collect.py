@@ -1,0 +1,189 @@
+"""Everything the report needs from the results tree, read once and typed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from eddymark.config.schema import Experiment, Flow
+from eddymark.config.steppers import StepperName, stepper_names
+from eddymark.records import read_record
+from eddymark.storage import open_trajectories
+
+SPLITS = ("train", "validation", "test")
+LEARNED = ("surrogate", "hybrid")
+
+
+@dataclass(frozen=True)
+class StepperResults:
+    """What validation wrote about one stepper (one seed of it, if it was trained)."""
+
+    name: str
+    kind: str
+    seed: int | None
+    folder: Path
+    scores: pd.DataFrame
+    statistics: xr.Dataset
+    cost: dict[str, Any]
+
+    @property
+    def failure_times(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Turnover time at which each rollout failed, NaN where it survived, shape (trajectory,)."""
+        return np.asarray(self.statistics["failure_time"].values, dtype=float)
+
+
+@dataclass(frozen=True)
+class TrainingResults:
+    """What training wrote about one seed of one model."""
+
+    name: str
+    kind: str
+    seed: int
+    model: dict[str, Any]
+    history: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What generation wrote: sizes, attributes and the energy budget, over all shards."""
+
+    trajectories: dict[str, int]
+    lengths: dict[str, float]
+    """Length of one trajectory of each split, turnover times."""
+    attributes: tuple[dict[str, Any], ...]
+    """Attributes of the training data, one entry per shard."""
+    budget: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class FlowResults:
+    """All results of one flow, steppers in the order of the experiment."""
+
+    name: str
+    flow: Flow
+    data: DataSummary
+    trainings: tuple[TrainingResults, ...]
+    steppers: tuple[StepperResults, ...]
+    timings: pd.DataFrame
+
+    @property
+    def dimensions(self) -> int:
+        """Number of space dimensions."""
+        return len(self.flow.sides)
+
+    @property
+    def dns(self) -> StepperResults:
+        """The DNS on the test trajectories."""
+        return next(stepper for stepper in self.steppers if stepper.kind == "floor")
+
+    @property
+    def no_model(self) -> str | None:
+        """Name of the LES without a closure, if the experiment has one."""
+        for name, simulation in self.flow.large_eddy_simulations.items():
+            if simulation.closure.type == "none":
+                return name
+        return None
+
+    def seeds_of(self, name: str) -> list[StepperResults]:
+        """Return the results of every seed of one stepper."""
+        return [stepper for stepper in self.steppers if stepper.name == name]
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of one job's signature.json."""
+
+    job: str
+    stage: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The whole results tree of an experiment."""
+
+    experiment: Experiment
+    flows: tuple[FlowResults, ...]
+    records: tuple[Record, ...]
+
+
+def collect(experiment: Experiment, *, results: Path) -> Results:
+    """Read every artifact of the experiment except velocity fields, which figures read when they need them.
+
+    Arguments:
+        experiment: decides which jobs belong to the report; other folders of the tree are ignored.
+        results: root of the results tree.
+
+    Raises:
+        FileNotFoundError: an artifact of the experiment is missing.
+    """
+    flows = tuple(_flow(name, flow, results / name) for name, flow in experiment.flows.items())
+    return Results(experiment, flows, _records(experiment, results))
+
+
+def _flow(name: str, flow: Flow, folder: Path) -> FlowResults:
+    trainings = tuple(
+        _training(model, surrogate.kind, seed, folder / "train" / model / f"seed{seed}")
+        for model, surrogate in flow.surrogates.items()
+        for seed in surrogate.seeds
+    )
+    validate = folder / "validate"
+    steppers = tuple(_stepper(stepper, validate / stepper.folder) for stepper in stepper_names(flow))
+    timings = pd.read_csv(validate / "cost" / "cost.csv")
+    return FlowResults(name, flow, _data(folder / "generate", flow), trainings, steppers, timings)
+
+
+def _data(folder: Path, flow: Flow) -> DataSummary:
+    shards = [folder / str(shard) for shard in range(flow.sampling.shards)]
+    trajectories = dict.fromkeys(SPLITS, 0)
+    lengths = dict.fromkeys(SPLITS, 0.0)
+    attributes = []
+    for shard in shards:
+        for split in SPLITS:
+            data = open_trajectories(shard / f"{split}.zarr.zip")
+            trajectories[split] += data.sizes["trajectory"]
+            lengths[split] = float(data["turnovers"][-1])
+            if split == "train":
+                attributes.append({str(key): value for key, value in data.attrs.items()})
+    budget = pd.concat([pd.read_csv(shard / "budget.csv") for shard in shards], ignore_index=True)
+    return DataSummary(trajectories, lengths, tuple(attributes), budget)
+
+
+def _training(name: str, kind: str, seed: int, folder: Path) -> TrainingResults:
+    model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    return TrainingResults(name, kind, seed, model, pd.read_csv(folder / "history.csv"))
+
+
+def _stepper(stepper: StepperName, folder: Path) -> StepperResults:
+    return StepperResults(
+        name=stepper.name,
+        kind=stepper.kind,
+        seed=stepper.seed,
+        folder=folder,
+        scores=pd.read_csv(folder / "scores.csv"),
+        statistics=xr.load_dataset(folder / "statistics.nc", engine="h5netcdf"),
+        cost=json.loads((folder / "cost.json").read_text(encoding="utf-8")),
+    )
+
+
+def _records(experiment: Experiment, results: Path) -> tuple[Record, ...]:
+    records = []
+    for name, flow in experiment.flows.items():
+        folders = [("generate", f"generate/{shard}") for shard in range(flow.sampling.shards)]
+        folders += [
+            ("train", f"train/{model}/seed{seed}")
+            for model, surrogate in flow.surrogates.items()
+            for seed in surrogate.seeds
+        ]
+        folders += [("validate", f"validate/{stepper.folder}") for stepper in stepper_names(flow)]
+        folders.append(("validate", "validate/cost"))
+        for stage, folder in folders:
+            job = f"{name}/{folder}"
+            records.append(Record(job, stage, read_record(results / job)))
+    return tuple(records)

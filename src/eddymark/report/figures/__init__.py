@@ -1,0 +1,27 @@
+"""All figures of one flow, in the order of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eddymark.report.collect import FlowResults
+from eddymark.report.figures import accuracy, densities, evolution, preparation, snapshots, spectra
+from eddymark.report.figures.view import View
+from eddymark.report.style import Figure
+
+RESULTS: tuple[Callable[[View], Figure], ...] = (
+    spectra.energy_spectra,
+    accuracy.cost_and_accuracy,
+    accuracy.error_growth,
+    evolution.kinetic_energy,
+    evolution.enstrophy,
+    densities.densities,
+    evolution.survival,
+    snapshots.vorticity_snapshots,
+)
+
+
+def preparation_of(flow: FlowResults) -> list[Callable[[View], Figure]]:
+    """Return the figures about data and training that a flow has."""
+    trained: list[Callable[[View], Figure]] = [preparation.training_curves] if flow.trainings else []
+    return [*trained, preparation.energy_budget]

@@ -1,0 +1,119 @@
+"""How the data and the models came about: the energy budget of the DNS and the training curves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from eddymark.report.figures.view import View, canvas, handle, legend, readable_decades, thinned
+from eddymark.report.style import Figure, to_svg
+from eddymark.report.text import enumeration, number
+
+TERMS = (
+    ("injection", "#0072B2", "-"),
+    ("dissipation", "#D55E00", (0, (5, 1.5))),
+    ("drag", "#009E73", (0, (3, 1, 1, 1))),
+    ("residual", "#000000", (0, (1, 1.2))),
+)
+
+
+def training_curves(view: View) -> Figure:
+    """Draw training loss and validation error of every trained model over the training steps."""
+    figure = canvas(9.2, 4.2)
+    loss, error = figure.subplots(1, 2)
+    seen: dict[str, None] = {}
+    for training in view.flow.trainings:
+        style = view.styles.style_for(training.name, training.kind)
+        history = training.history
+        steps = history["step"].to_numpy(dtype=float)
+        keep = thinned(len(steps))
+        changes = np.flatnonzero(np.diff(history["unroll"].to_numpy(dtype=float)) != 0) + 1
+        for axes, column in ((loss, "training_loss"), (error, "validation_error")):
+            values = history[column].to_numpy(dtype=float)
+            axes.plot(steps[keep], values[keep], **style.line)
+            axes.plot(steps[changes], values[changes], **{**style.point, "marker": "|"}, markeredgewidth=2)
+        seen[f"{training.name} {training.kind}"] = None
+    for axes, title in ((loss, "training loss (1)"), (error, "error of validation rollouts (1)")):
+        axes.set_yscale("log")
+        readable_decades(axes.yaxis)
+        axes.set_xlabel("optimiser steps")
+        axes.set_ylabel(title)
+        axes.set_xlim(0, None)
+    pairs = [pair.split(" ") for pair in seen]
+    legend(figure, [handle(view.styles.style_for(name, kind), name) for name, kind in pairs], columns=4)
+    best = {
+        item.name: item.history["validation_error"].min()
+        for item in sorted(view.flow.trainings, key=lambda item: -item.history["validation_error"].min())
+    }
+    lowest = [f"{name} {number(value)}" for name, value in best.items()][::-1]
+    caption = (
+        "Vertical ticks mark where training began to unroll more output intervals, so the loss may jump up "
+        f"there: it is then another, harder loss. Lowest validation error: {enumeration(lowest)}."
+    )
+    return Figure(
+        "training",
+        "Training",
+        caption,
+        "Training loss and validation error over optimiser steps of every trained model",
+        to_svg(figure, name=f"{view.flow.name}-training"),
+    )
+
+
+def closure_of_budget(budget: pd.DataFrame, *, start: float) -> float:
+    """Return |mean residual| / mean injection after the spin-up (NaN without injection).
+
+    Arguments:
+        budget: rows of budget.csv.
+        start: end of the spin-up, turnover times.
+    """
+    # The last sample of a run has no interval after it over which a constraint could have added energy.
+    last = budget.groupby("run")["time"].transform("max")
+    steady = budget[(budget["time"] >= start) & (budget["time"] < last)]
+    injection = float(steady["injection"].mean())
+    return abs(float(steady["residual"].mean())) / injection if injection > 0 else float("nan")
+
+
+def energy_budget(view: View) -> Figure:
+    """Draw injection, dissipation, drag and residual of the DNS over time."""
+    budget = view.flow.data.budget
+    spin_up = view.flow.flow.sampling.spin_up
+    figure = canvas(9.2, 3.2)
+    axes = figure.subplots()
+    terms = [term for term in TERMS if budget[term[0]].abs().max() > 0]
+    runs = [run.iloc[:-1] for _, run in budget.groupby("run")]
+    common = np.linspace(0, min(float(run["time"].max()) for run in runs), 161)
+    for name, colour, dashes in terms:
+        lines = []
+        for run in runs:
+            time, values = run["time"].to_numpy(dtype=float), run[name].to_numpy(dtype=float)
+            lines.append(np.interp(common, time, values))
+            axes.plot(common, lines[-1], color=colour, linewidth=0.4, alpha=0.35)
+        axes.plot(common, np.mean(lines, axis=0), color=colour, linestyle=dashes, linewidth=1.8, label=name)
+    axes.axvspan(0, spin_up, color="0.93", linewidth=0)
+    axes.annotate(
+        "spin-up, discarded",
+        (0, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, -10),
+        textcoords="offset points",
+        color="0.4",
+        fontsize=8,
+    )
+    axes.axhline(0, color="0.6", linewidth=0.6)
+    axes.set_xlim(0, common[-1])
+    axes.set_xlabel("time since the start of the run (turnover times)")
+    axes.set_ylabel("energy rate (flow units)")
+    figure.legend(loc="outside lower center", ncols=4, handlelength=3.2)
+    closure = closure_of_budget(budget, start=spin_up)
+    caption = (
+        f"Thick: mean over {len(runs)} runs, thin: each run. After the spin-up, the mean residual is "
+        f"{number(100 * closure, 2)} % of the mean injection: the budget "
+        f"{'closes' if closure <= 0.02 else 'does not close'} within 2 %."
+    )
+    return Figure(
+        "energy-budget",
+        "Energy budget of the DNS",
+        caption,
+        "Injection, dissipation, drag and residual of the DNS over time",
+        to_svg(figure, name=f"{view.flow.name}-energy-budget"),
+    )

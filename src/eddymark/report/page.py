@@ -1,0 +1,162 @@
+"""The page itself: one file that needs nothing else, assembled from verdicts, tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from eddymark.report import figures, text
+from eddymark.report.animation import Animation, animation
+from eddymark.report.collect import FlowResults, Record, Results
+from eddymark.report.figures.view import View
+from eddymark.report.standings import Standing, standings
+from eddymark.report.style import Figure, Styles, plotting
+from eddymark.report.tables import (
+    Column,
+    Quality,
+    columns,
+    comparison_frame,
+    failures,
+    jobs,
+    quality,
+    stages,
+)
+from eddymark.report.verdict import Verdict, verdict
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything the page shows about one flow."""
+
+    flow: FlowResults
+    standings: list[Standing]
+    verdict: Verdict
+    columns: list[Column]
+    figures: list[Figure]
+    animation: Animation
+    preparation: list[Figure]
+    quality: Quality
+    failures: pd.DataFrame
+    decorrelation_limit: float
+    """End of the DNS data, which decorrelation times cannot exceed, turnover times."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The page and the files beside it."""
+
+    html: str
+    figures: dict[str, str]
+    """SVG by file name."""
+    tables: dict[str, pd.DataFrame]
+    """Tables by file name."""
+
+
+def build(results: Results) -> Report:
+    """Compute verdicts, draw figures and fill the page."""
+    pairs = [(stepper.name, stepper.kind) for flow in results.flows for stepper in flow.steppers]
+    styles = Styles(pairs)
+    with plotting():
+        sections = [_section(flow, styles, results.records) for flow in results.flows]
+    job_table = jobs(results.records, threads=results.experiment.threads)
+    tables: dict[str, pd.DataFrame] = {"jobs.csv": job_table, "stages.csv": stages(job_table)}
+    drawings = {}
+    for section in sections:
+        name = section.flow.name
+        tables[f"{name}-comparison.csv"] = comparison_frame(section.flow, section.standings)
+        tables[f"{name}-failures.csv"] = section.failures
+        tables[f"{name}-data-quality.csv"] = pd.DataFrame(
+            section.quality.facts, columns=["quantity", "value"]
+        )
+        tables[f"{name}-scores.csv"] = pd.concat(
+            [one.scores for one in section.flow.steppers], ignore_index=True
+        )
+        for figure in (*section.figures, *section.preparation):
+            drawings[f"{name}-{figure.name}.svg"] = figure.svg
+    return Report(_html(results, sections, job_table), drawings, tables)
+
+
+def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Section:
+    rows = standings(flow)
+    view = View(flow, rows, styles)
+    generation = [
+        record.content.get("seconds", float("nan"))
+        for record in records
+        if record.stage == "generate" and record.job.startswith(f"{flow.name}/")
+    ]
+    return Section(
+        flow=flow,
+        standings=rows,
+        verdict=verdict(
+            rows, dimensions=flow.dimensions, no_model=flow.no_model, data_seconds=float(sum(generation))
+        ),
+        columns=columns(rows, dimensions=flow.dimensions),
+        figures=[draw(view) for draw in figures.RESULTS],
+        animation=animation(view),
+        preparation=[draw(view) for draw in figures.preparation_of(flow)],
+        quality=quality(flow),
+        failures=failures(flow),
+        decorrelation_limit=_last_lead_time(flow),
+    )
+
+
+def _last_lead_time(flow: FlowResults) -> float:
+    ends = [
+        float(stepper.statistics["lead_time"][-1])
+        for stepper in flow.steppers
+        if "lead_time" in stepper.statistics.coords
+    ]
+    return min(ends, default=float("nan"))
+
+
+def _html(results: Results, sections: list[Section], job_table: pd.DataFrame) -> str:
+    environment = Environment(
+        loader=PackageLoader("eddymark.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = text.number
+    environment.filters["duration"] = text.duration
+    environment.filters["size"] = text.size
+    environment.filters["flow_title"] = text.flow_title
+    environment.filters["breakable"] = _breakable
+    environment.globals["kinds"] = text.KINDS
+    environment.globals["svg"] = _inline
+    machines = list(dict.fromkeys(job_table["machine"]))
+    versions = list(dict.fromkeys(job_table["versions"]))
+    revisions = list(dict.fromkeys(job_table["revision"]))
+    return environment.get_template("page.html").render(
+        experiment=results.experiment,
+        sections=sections,
+        configuration=yaml.safe_dump(
+            results.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+        ),
+        jobs=job_table.to_dict("records"),
+        stages=stages(job_table).to_dict("records"),
+        environments=[("Machine", machines), ("Versions", versions), ("Source revision", revisions)],
+        style=Markup(_template("style.css")),
+        script=Markup(_template("script.js")),
+    )
+
+
+def _inline(figure: Figure) -> Markup:
+    """Return a figure's SVG as an image of the page with its alternative text."""
+    label = Markup.escape(figure.alternative)
+    return Markup(figure.svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name which may be broken after an underscore."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
+def _template(name: str) -> str:
+    return (resources.files("eddymark.report") / "templates" / name).read_text(encoding="utf-8")

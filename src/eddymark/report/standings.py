@@ -1,0 +1,221 @@
+"""The scores of one stepper on one flow, pooled over its seeds: what tables, figures and verdict use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from eddymark.report.collect import LEARNED, FlowResults, StepperResults
+
+COMPETING = ("les", *LEARNED)
+ORDER = ("floor", *COMPETING, "control")
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval and the sampling floor of the same statistic, NaN where unknown."""
+
+    value: float
+    low: float = NAN
+    high: float = NAN
+    floor: float = NAN
+
+    @property
+    def multiple(self) -> float:
+        """Value in multiples of the sampling floor."""
+        return self.value / self.floor if self.floor > 0 else NAN
+
+
+MISSING = Estimate(NAN)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A statistic which the report ranks."""
+
+    key: str
+    """Statistic in scores.csv."""
+    title: str
+    unit: str
+    smaller_is_better: bool = True
+
+
+SPECTRUM = Score("spectrum_error", "time-averaged spectrum error", "decades")
+UPPER_SPECTRUM = Score("spectrum_error_upper", "spectrum error of the upper shells", "decades")
+DECORRELATION = Score("decorrelation_time", "decorrelation time", "turnover times", smaller_is_better=False)
+ONE_STEP = Score("one_step_error", "one-step error relative to persistence", "")
+VORTICITY_PDF = Score("vorticity_pdf_distance", "distance of the vorticity PDF", "")
+INCREMENT_PDF = Score("increment_pdf_distance", "distance of the velocity-increment PDF", "")
+ENSTROPHY = Score("enstrophy_error", "enstrophy error", "")
+SKEWNESS = Score("derivative_skewness_error", "derivative skewness error", "")
+PRODUCTION = Score("palinstrophy_production_error", "palinstrophy production error", "")
+
+
+def fake_catcher(dimensions: int) -> Score:
+    """Return the statistic which catches fields with a right spectrum and wrong dynamics."""
+    return PRODUCTION if dimensions == 2 else SKEWNESS
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row of the comparison."""
+
+    name: str
+    kind: str
+    seeds: int = 1
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    survived: int = 0
+    rollouts: int = 0
+    failure_time: float = NAN
+    """Median over the failed rollouts, turnover times."""
+    cost_single: Estimate = MISSING
+    """Seconds per turnover time and trajectory, one trajectory at a time."""
+    cost_batch: Estimate = MISSING
+    """The same, all trajectories at once."""
+    peak_memory: float = NAN
+    """Bytes."""
+    training_seconds: float = NAN
+    parameters: float = NAN
+    constraint_activity: float = NAN
+    """Share of steps on which a constraint acted; NaN without a constraint."""
+
+    def __getitem__(self, score: Score) -> Estimate:
+        return self.estimates.get(score.key, MISSING)
+
+    @property
+    def cost(self) -> Estimate:
+        """Seconds per turnover time and trajectory as rollouts are run: in a batch where that was timed."""
+        return self.cost_batch if math.isfinite(self.cost_batch.value) else self.cost_single
+
+    @property
+    def learned(self) -> bool:
+        """Whether the stepper contains a network (a closure with fitted constants counts as LES)."""
+        return self.kind in LEARNED
+
+
+def separated(better: Estimate, worse: Estimate, *, smaller_is_better: bool = True) -> bool:
+    """Say whether `better` is better than `worse` outside both 95 % intervals."""
+    if smaller_is_better:
+        return better.high < worse.low
+    return better.low > worse.high
+
+
+def rank(standings: Iterable[Standing], score: Score) -> list[Standing]:
+    """Return LES and learned models with a finite score and at least one surviving rollout, best first."""
+    sign = 1.0 if score.smaller_is_better else -1.0
+    eligible = [
+        row
+        for row in standings
+        if row.kind in COMPETING and row.survived > 0 and math.isfinite(row[score].value)
+    ]
+    return sorted(eligible, key=lambda row: sign * row[score].value)
+
+
+def pareto_front(standings: Iterable[Standing], score: Score = SPECTRUM) -> list[Standing]:
+    """Return the steppers which no other beats in both cost and score, cheapest first."""
+    rows = [row for row in rank(standings, score) if math.isfinite(row.cost.value)]
+    front: list[Standing] = []
+    for row in sorted(rows, key=lambda row: (row.cost.value, row[score].value)):
+        if not front or row[score].value < front[-1][score].value:
+            front.append(row)
+    return front
+
+
+def standings(flow: FlowResults) -> list[Standing]:
+    """Return one row per stepper of a flow: DNS, LES, learned models, controls, in the experiment's order.
+
+    Several seeds of one model become their median; its interval is the hull of the seeds' intervals, so that
+    it covers the scatter between trajectories and between seeds.
+    """
+    steppers = sorted(flow.steppers, key=lambda stepper: ORDER.index(stepper.kind))
+    names = list(dict.fromkeys(stepper.name for stepper in steppers))
+    rows = [_standing(flow, flow.seeds_of(name)) for name in names]
+    persistence = next((row for row in rows if row.name == "persistence"), None)
+    return [_relative_to_persistence(row, persistence) for row in rows]
+
+
+def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
+    first = seeds[0]
+    per_seed = [_estimates(stepper.scores) for stepper in seeds]
+    keys = list(dict.fromkeys(key for estimates in per_seed for key in estimates))
+    failures = np.concatenate([stepper.failure_times for stepper in seeds])
+    failed = failures[np.isfinite(failures)]
+    models = [item.model for item in flow.trainings if item.name == first.name]
+    single, batch = _costs(flow.timings, first.name)
+    estimates = {key: _pool([one[key] for one in per_seed if key in one]) for key in keys}
+    return Standing(
+        name=first.name,
+        kind=first.kind,
+        seeds=len(seeds),
+        estimates=estimates,
+        survived=len(failures) - len(failed),
+        rollouts=len(failures),
+        failure_time=float(np.median(failed)) if failed.size else NAN,
+        cost_single=single,
+        cost_batch=batch,
+        peak_memory=_median(stepper.cost.get("peak_memory_bytes") for stepper in seeds),
+        training_seconds=_median(model.get("training_seconds") for model in models),
+        parameters=_median(stepper.cost.get("parameters") for stepper in seeds),
+        constraint_activity=estimates.get("constraint_activity", MISSING).value,
+    )
+
+
+def _estimates(scores: pd.DataFrame) -> dict[str, Estimate]:
+    """One estimate per statistic; errors after one step are keyed `relative_l2_error step 1` and so on."""
+    estimates = {}
+    for row in scores.to_dict("records"):
+        statistic, window = str(row["statistic"]), str(row["window"])
+        key = f"{statistic} {window}" if statistic == "relative_l2_error" else statistic
+        estimates[key] = Estimate(*(float(row[part]) for part in ("value", "low", "high", "floor")))
+    return estimates
+
+
+def _pool(seeds: list[Estimate]) -> Estimate:
+    if len(seeds) == 1:
+        return seeds[0]
+    lows = [one.low for one in seeds if math.isfinite(one.low)]
+    highs = [one.high for one in seeds if math.isfinite(one.high)]
+    return Estimate(
+        _median(one.value for one in seeds),
+        min(lows, default=NAN),
+        max(highs, default=NAN),
+        _median(one.floor for one in seeds),
+    )
+
+
+def _median(values: Iterable[float | int | None]) -> float:
+    finite = [float(value) for value in values if value is not None and math.isfinite(value)]
+    return float(np.median(finite)) if finite else NAN
+
+
+def _costs(timings: pd.DataFrame, name: str) -> tuple[Estimate, Estimate]:
+    """Seconds per turnover time at batch 1 and at the largest batch, pooled over seeds."""
+    rows = timings[timings["stepper"] == name]
+    largest = rows["batch"].max() if len(rows) else 1
+
+    def at(batch: int) -> Estimate:
+        chosen = rows[rows["batch"] == batch]
+        if chosen.empty:
+            return MISSING
+        return Estimate(
+            float(chosen["seconds_per_turnover_time"].median()),
+            float(chosen["low"].min()),
+            float(chosen["high"].max()),
+        )
+
+    return at(1), at(int(largest)) if largest > 1 else MISSING
+
+
+def _relative_to_persistence(row: Standing, persistence: Standing | None) -> Standing:
+    """Add the one-step error as a fraction of that of a stepper which changes nothing."""
+    error = row.estimates.get("relative_l2_error step 1")
+    reference = persistence and persistence.estimates.get("relative_l2_error step 1")
+    if error is None or not reference or not reference.value > 0:
+        return row
+    fraction = Estimate(*(part / reference.value for part in (error.value, error.low, error.high)))
+    return replace(row, estimates={**row.estimates, ONE_STEP.key: fraction})

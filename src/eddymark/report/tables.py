@@ -1,0 +1,273 @@
+"""The tables of the page: the comparison of all steppers, data quality, failures and jobs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eddymark.report.collect import SPLITS, FlowResults, Record
+from eddymark.report.figures.preparation import closure_of_budget
+from eddymark.report.standings import (
+    DECORRELATION,
+    ENSTROPHY,
+    INCREMENT_PDF,
+    MISSING,
+    ONE_STEP,
+    SPECTRUM,
+    UPPER_SPECTRUM,
+    VORTICITY_PDF,
+    Score,
+    Standing,
+    fake_catcher,
+    rank,
+    separated,
+)
+from eddymark.report.text import DASH, KINDS, count, duration, interval, number, size
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the comparison: what is shown, what it is sorted by, whether it is the best."""
+
+    text: str
+    key: float
+    best: bool = False
+    detail: str = ""
+    """Second line."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the comparison."""
+
+    title: str
+    unit: str
+    cell: Callable[[Standing], Cell]
+
+
+def columns(standings: Sequence[Standing], *, dimensions: int) -> list[Column]:
+    """Return the columns of the comparison; the best of one is marked only where intervals separate it."""
+
+    def scored(title: str, unit: str, score: Score) -> Column:
+        best = _separated_best(standings, score)
+
+        def cell(row: Standing) -> Cell:
+            estimate = row[score]
+            if not math.isfinite(estimate.multiple):
+                return Cell(interval(estimate), estimate.value, row.name == best)
+            times = f"{number(estimate.multiple, 2)} ×"
+            return Cell(times, estimate.value, row.name == best, f"({interval(estimate)})")
+
+        return Column(title, unit, cell)
+
+    catcher = fake_catcher(dimensions)
+    catcher_title = catcher.title[0].upper() + catcher.title[1:]
+    return [
+        scored("Spectrum error", "× floor (decades)", SPECTRUM),
+        scored("Upper shells", "× floor (decades)", UPPER_SPECTRUM),
+        scored(catcher_title, "× floor (absolute)", catcher),
+        scored("Vorticity PDF", "× floor (total variation)", VORTICITY_PDF),
+        scored("Increment PDF", "× floor (total variation)", INCREMENT_PDF),
+        Column("Enstrophy", "ratio to DNS", _enstrophy(standings)),
+        scored("Decorrelation", "turnover times", DECORRELATION),
+        scored("One-step error", "of persistence", ONE_STEP),
+        Column("Survived", "rollouts (median failure)", _survived),
+        Column("Cost, batch 1", "s / turnover time", lambda row: _seconds(row.cost_single.value)),
+        Column("Cost, batch", "s / turnover time", lambda row: _seconds(row.cost_batch.value)),
+        Column("Peak memory", "", lambda row: Cell(size(row.peak_memory), row.peak_memory)),
+        Column("Training", "time", lambda row: Cell(duration(row.training_seconds), row.training_seconds)),
+        Column("Parameters", "", lambda row: Cell(count(row.parameters), row.parameters)),
+    ]
+
+
+def _separated_best(standings: Sequence[Standing], score: Score) -> str | None:
+    """Return who is best in a score if the intervals separate it from everybody else who is ranked."""
+    ranked = rank(standings, score)
+    if len(ranked) < 2:
+        return None
+    best, others = ranked[0], ranked[1:]
+    smaller = score.smaller_is_better
+    alone = all(separated(best[score], row[score], smaller_is_better=smaller) for row in others)
+    return best.name if alone else None
+
+
+def _enstrophy(standings: Sequence[Standing]) -> Callable[[Standing], Cell]:
+    best = _separated_best(standings, ENSTROPHY)
+
+    def cell(row: Standing) -> Cell:
+        estimate = row.estimates.get("enstrophy", MISSING)
+        return Cell(interval(estimate), abs(estimate.value - 1), row.name == best)
+
+    return cell
+
+
+def _survived(row: Standing) -> Cell:
+    if not row.rollouts:
+        return Cell(DASH, math.nan)
+    text = f"{row.survived}/{row.rollouts}"
+    if row.survived < row.rollouts:
+        text += f" ({number(row.failure_time)})"
+    return Cell(text, -row.survived / row.rollouts)
+
+
+def _seconds(value: float) -> Cell:
+    return Cell(number(value), value)
+
+
+def comparison_frame(flow: FlowResults, standings: Sequence[Standing]) -> pd.DataFrame:
+    """Return the comparison as shown on the page, as a table for a file."""
+    chosen = columns(standings, dimensions=flow.dimensions)
+    rows = [
+        {
+            "stepper": row.name,
+            "kind": row.kind,
+            "seeds": row.seeds,
+            **{
+                f"{column.title} [{column.unit}]".replace(" []", ""): _plain(column.cell(row))
+                for column in chosen
+            },
+        }
+        for row in standings
+    ]
+    return pd.DataFrame(rows)
+
+
+def _plain(cell: Cell) -> str:
+    return f"{cell.text} {cell.detail}".rstrip()
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Facts about the data of one flow and what is wrong with them."""
+
+    facts: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def quality(flow: FlowResults) -> Quality:
+    """Return resolution, statistics and budget of the DNS, with a warning for each that is out of bounds."""
+    reynolds = _attribute(flow, "taylor_reynolds_number")
+    resolution = _attribute(flow, "resolution")
+    measured = _attribute(flow, "turnover_time")
+    nominal = flow.flow.turnover_time
+    closure = closure_of_budget(flow.data.budget, start=flow.flow.sampling.spin_up)
+    courant = float(flow.data.budget["courant_number"].max())
+    dns, coarse = flow.flow.direct_numerical_simulation.points, flow.flow.large_eddy_grid.points
+    facts = [
+        ("DNS grid", _shape(dns)),
+        ("LES grid", f"{_shape(coarse)}, {flow.flow.large_eddy_grid.filter.type} filter"),
+        ("Highest resolved shell k_c", f"{int(flow.dns.statistics.attrs['cutoff'])}"),
+        ("Re_λ", number(reynolds)),
+        ("k_max·η", number(resolution)),
+        ("Turnover time, measured / nominal", f"{number(measured)} / {number(nominal)} flow time units"),
+        ("Energy budget: |mean residual| / mean injection", f"{number(100 * closure, 2)} %"),
+        ("Largest Courant number", number(courant)),
+        (
+            "Independent runs",
+            f"{flow.flow.sampling.runs}, spin-up {flow.flow.sampling.spin_up:g} turnover times",
+        ),
+    ]
+    facts += [
+        (
+            f"Trajectories, {split}",
+            f"{flow.data.trajectories[split]} of {number(flow.data.lengths[split])} turnover times",
+        )
+        for split in SPLITS
+    ]
+    warnings = []
+    if resolution < 1:
+        warnings.append(
+            f"The DNS is under-resolved: k_max·η = {number(resolution)} < 1. Its smallest scales are not "
+            "those of the Navier–Stokes equations; choose a finer grid or a higher viscosity."
+        )
+    if abs(measured / nominal - 1) > 0.1:
+        warnings.append(
+            f"The measured turnover time, {number(measured)}, differs from the nominal one, "
+            f"{number(nominal)}, by more than 10 %: every time of the configuration and of this page is in "
+            "nominal units."
+        )
+    if closure > 0.02:
+        warnings.append(
+            f"The energy budget does not close: residual {number(100 * closure, 2)} % of the injection."
+        )
+    return Quality(tuple(facts), tuple(warnings))
+
+
+def _attribute(flow: FlowResults, name: str) -> float:
+    """Mean over the shards of a number that generation measured; NaN if it is not stated."""
+    values = [float(one[name]) for one in flow.data.attributes if one.get(name) is not None]
+    return float(np.mean(values)) if values else math.nan
+
+
+def _shape(points: Sequence[int]) -> str:
+    return " × ".join(str(n) for n in points)
+
+
+def failures(flow: FlowResults) -> pd.DataFrame:
+    """Return one row per failed rollout: stepper, seed, trajectory, time in turnover times, cause."""
+    rows = []
+    for stepper in flow.steppers:
+        causes = stepper.statistics["failure_cause"].values if "failure_cause" in stepper.statistics else None
+        for trajectory, time in enumerate(stepper.failure_times):
+            if math.isfinite(time):
+                rows.append(
+                    {
+                        "stepper": stepper.name,
+                        "kind": KINDS[stepper.kind],
+                        "seed": "" if stepper.seed is None else str(stepper.seed),
+                        "trajectory": trajectory,
+                        "time": float(time),
+                        "cause": "" if causes is None else str(causes[trajectory]),
+                    }
+                )
+    return pd.DataFrame(rows, columns=["stepper", "kind", "seed", "trajectory", "time", "cause"])
+
+
+def jobs(records: Sequence[Record], *, threads: int) -> pd.DataFrame:
+    """Return one row per job: stage, time, memory, machine, code revision and signature.
+
+    Core time is wall time × `threads`, the cores which a job has for itself.
+    """
+    rows = []
+    for record in records:
+        content = record.content
+        seconds = content.get("seconds", math.nan)
+        rows.append(
+            {
+                "job": record.job,
+                "stage": record.stage,
+                "seconds": seconds,
+                "core_seconds": seconds * threads,
+                "peak_memory_bytes": content.get("peak_memory_bytes", math.nan),
+                "finished": _words(content.get("finished")),
+                "machine": _words(content.get("machine")),
+                "revision": _words(content.get("revision")),
+                "versions": _words(content.get("versions")),
+                "signature": _words(content.get("signature")),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def stages(table: pd.DataFrame) -> pd.DataFrame:
+    """Return jobs, wall time, core time and the largest memory of each stage, in the order of the road."""
+    totals = table.groupby("stage", sort=False).agg(
+        jobs=("job", "count"),
+        seconds=("seconds", "sum"),
+        core_seconds=("core_seconds", "sum"),
+        peak_memory_bytes=("peak_memory_bytes", "max"),
+    )
+    order = [stage for stage in ("generate", "train", "validate") if stage in totals.index]
+    return totals.loc[order].reset_index()
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,305 @@
+"""Who wins, by how much more than chance, and who wins at equal cost: sentences made from the standings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eddymark.report.standings import (
+    COMPETING,
+    DECORRELATION,
+    SPECTRUM,
+    UPPER_SPECTRUM,
+    Score,
+    Standing,
+    fake_catcher,
+    pareto_front,
+    rank,
+    separated,
+)
+from eddymark.report.text import KINDS, count, duration, enumeration, interval, number, sentence
+
+EQUAL_COST = 1.1
+"""Steppers up to this multiple of a model's cost count as equally expensive."""
+HEADROOM = 2.0
+"""Below this multiple of the sampling floor the no-model LES leaves nothing to win."""
+
+NOISE = ("matched_noise", "constrained_noise")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one flow: the sentence, whether the case can decide anything, and what supports it."""
+
+    sentence: str
+    headroom: str
+    details: tuple[str, ...]
+
+
+def verdict(
+    standings: Sequence[Standing],
+    *,
+    dimensions: int,
+    no_model: str | None,
+    data_seconds: float = float("nan"),
+) -> Verdict:
+    """Compare the best learned model with the best LES.
+
+    A difference counts only if the 95 % intervals do not overlap. A stepper of which no rollout survived
+    cannot win.
+
+    Arguments:
+        standings: one row per stepper.
+        dimensions: number of space dimensions; decides which statistic catches fakes.
+        no_model: name of the LES without a closure.
+        data_seconds: what generating the data took, for the break-even.
+    """
+    ranked = rank(standings, SPECTRUM)
+    learned = next((row for row in ranked if row.learned), None)
+    classical = next((row for row in ranked if row.kind == "les"), None)
+    room, exhausted = _headroom(standings, no_model)
+    clauses = [_comparison(standings, learned, classical)]
+    if learned is not None:
+        clauses.append(_survival(learned))
+        if classical is not None and classical.survived < classical.rollouts:
+            clauses.append(_survival(classical))
+        clauses.append(_equal_cost(standings, learned, classical))
+        if classical is not None and learned.cost.value > EQUAL_COST * classical.cost.value:
+            clauses.append(_budget_of_les(standings, classical))
+    text = sentence("; ".join(clauses))
+    if exhausted:
+        text = f"The case has no headroom, so it proves nothing for either side ({room}). {text}"
+    scores = (SPECTRUM, UPPER_SPECTRUM, fake_catcher(dimensions), DECORRELATION)
+    details = [_leader(standings, score) for score in scores]
+    if learned is not None and classical is not None:
+        details += [_other_scores(learned, classical, scores[1:])]
+        details += [_one_at_a_time(learned, classical), _break_even(learned, classical, data_seconds)]
+    details += [_controls(standings, ranked, scores[2]), _excluded(standings)]
+    return Verdict(text, sentence(room), tuple(sentence(detail) for detail in details if detail))
+
+
+def _named(row: Standing) -> str:
+    return f"the {KINDS[row.kind]} {row.name}"
+
+
+def _quoted(row: Standing, score: Score = SPECTRUM) -> str:
+    unit = f" {score.unit}" if score.unit else ""
+    return f"{_named(row)} ({interval(row[score])}{unit})"
+
+
+def _comparison(standings: Sequence[Standing], learned: Standing | None, classical: Standing | None) -> str:
+    if learned is None and classical is None:
+        return "nobody wins: no rollout of any LES or learned model survived"
+    if learned is None:
+        assert classical is not None
+        if not any(row.learned for row in standings):
+            return f"no learned model took part; the best LES in the {SPECTRUM.title} is {_quoted(classical)}"
+        return f"the learned models lose: none of their rollouts survived, while {_quoted(classical)} holds"
+    if classical is None:
+        return f"{_quoted(learned)} wins by default: no rollout of any LES survived"
+    ours = f"{SPECTRUM.title} of {interval(learned[SPECTRUM])} {SPECTRUM.unit}{_floors(learned)}"
+    theirs = f"{classical.name} ({interval(classical[SPECTRUM])}{_floors(classical)})"
+    if separated(learned[SPECTRUM], classical[SPECTRUM]):
+        return (
+            f"a learned model wins: {_named(learned)} has a {ours}, below that of the best LES, {theirs}, "
+            "outside the 95 % intervals"
+        )
+    if separated(classical[SPECTRUM], learned[SPECTRUM]):
+        return (
+            f"the {KINDS[learned.kind]} loses: the best learned model, {learned.name}, has a {ours}, above "
+            f"that of the best LES, {theirs}, outside the 95 % intervals"
+        )
+    return (
+        f"no difference beyond chance: the best learned model, {_named(learned)}, has a {ours}, the best "
+        f"LES is {theirs}, and their 95 % intervals overlap"
+    )
+
+
+def _floors(row: Standing) -> str:
+    multiple = row[SPECTRUM].multiple
+    return f", {number(multiple, 2)} × the sampling floor" if math.isfinite(multiple) else ""
+
+
+def _survival(row: Standing) -> str:
+    if row.survived == row.rollouts:
+        return f"{row.survived} of {row.rollouts} rollouts of {row.name} survived"
+    failed = row.rollouts - row.survived
+    when = (
+        f" (median time {number(row.failure_time)} turnover times)" if math.isfinite(row.failure_time) else ""
+    )
+    return f"but {row.name} failed in {failed} of {row.rollouts} rollouts{when}"
+
+
+def _equal_cost(standings: Sequence[Standing], learned: Standing, classical: Standing | None) -> str:
+    """Who wins among the steppers which cost no more than the best learned model does."""
+    cost = learned.cost.value
+    if not math.isfinite(cost):
+        return "its cost was not measured"
+    front = "on" if learned in pareto_front(standings) else "not on"
+    position = f"it is {front} the cost–accuracy Pareto front"
+    budget = f"at equal cost (up to {EQUAL_COST} × its {number(cost)} s per turnover time)"
+    rivals = [row for row in _affordable(standings, cost) if row.kind == "les"]
+    if not rivals:
+        return f"{budget} there is no surviving LES to compare with, and {position}"
+    rival = rivals[0]
+    if rival is classical:
+        price = f"{rival.name} takes {number(rival.cost.value)} s"
+        return f"{budget} the outcome is the same, as {price}, and {position}"
+    if separated(learned[SPECTRUM], rival[SPECTRUM]):
+        outcome = f"it beats the best LES there, {_priced(rival)}"
+    elif separated(rival[SPECTRUM], learned[SPECTRUM]):
+        outcome = f"it loses to {_priced(rival)}"
+    else:
+        outcome = f"it does not differ from the best LES there, {_priced(rival)}, beyond chance"
+    return f"{budget} {outcome}, and {position}"
+
+
+def _priced(row: Standing) -> str:
+    return f"{row.name} ({interval(row[SPECTRUM])} {SPECTRUM.unit}, {number(row.cost.value)} s)"
+
+
+def _affordable(standings: Sequence[Standing], cost: float) -> list[Standing]:
+    return [row for row in rank(standings, SPECTRUM) if row.cost.value <= EQUAL_COST * cost]
+
+
+def _budget_of_les(standings: Sequence[Standing], classical: Standing) -> str:
+    """The converse question: with no more than the best LES costs, does any learned model do better?"""
+    cost = classical.cost.value
+    affordable = [row for row in _affordable(standings, cost) if row.learned]
+    budget = f"at the lower cost of the best LES ({number(cost)} s)"
+    if not affordable:
+        return f"{budget} no learned model is affordable and the LES wins"
+    best = affordable[0]
+    if separated(best[SPECTRUM], classical[SPECTRUM]):
+        return f"{budget} a learned model wins: {_priced(best)}"
+    if separated(classical[SPECTRUM], best[SPECTRUM]):
+        return f"{budget} the LES wins; the best affordable learned model is {_priced(best)}"
+    return (
+        f"{budget} the best affordable learned model, {_priced(best)}, does not differ from it beyond chance"
+    )
+
+
+def _one_at_a_time(learned: Standing, classical: Standing) -> str:
+    """Say how the costs compare if there is one trajectory instead of a batch."""
+    batch, single = (
+        ours.value / theirs.value
+        for ours, theirs in (
+            (learned.cost, classical.cost),
+            (learned.cost_single, classical.cost_single),
+        )
+    )
+    if not (math.isfinite(batch) and math.isfinite(single)):
+        return ""
+    return (
+        f"the cost of {learned.name} is {number(batch, 2)} × that of {classical.name} for all test "
+        f"trajectories at once and {number(single, 2)} × for one at a time"
+    )
+
+
+def _leader(standings: Sequence[Standing], score: Score) -> str:
+    """Who is best in one score, together with everybody who is not separated from the best."""
+    ranked = rank(standings, score)
+    if not ranked:
+        return ""
+    best, extreme = ranked[0], "lowest" if score.smaller_is_better else "longest"
+    equals = [
+        row
+        for row in ranked[1:]
+        if not separated(best[score], row[score], smaller_is_better=score.smaller_is_better)
+    ]
+    text = f"{extreme} {score.title}: {_quoted(best, score)}"
+    if equals:
+        return f"{text}, not separated by the intervals from {enumeration([row.name for row in equals])}"
+    if len(ranked) == 1:
+        return f"{text}, the only one with a surviving rollout"
+    return f"{text}, ahead of {_quoted(ranked[1], score)} outside the intervals"
+
+
+def _other_scores(learned: Standing, classical: Standing, scores: Sequence[Score]) -> str:
+    outcomes: dict[str, list[str]] = {"better": [], "worse": [], "not separated": []}
+    for score in scores:
+        ours, theirs = learned[score], classical[score]
+        if not (math.isfinite(ours.value) and math.isfinite(theirs.value)):
+            continue
+        if separated(ours, theirs, smaller_is_better=score.smaller_is_better):
+            outcomes["better"].append(score.title)
+        elif separated(theirs, ours, smaller_is_better=score.smaller_is_better):
+            outcomes["worse"].append(score.title)
+        else:
+            outcomes["not separated"].append(score.title)
+    parts = [f"{word} in {enumeration(titles)}" for word, titles in outcomes.items() if titles]
+    if not parts:
+        return ""
+    return f"in the other scores, {learned.name} against {classical.name} is {enumeration(parts)}"
+
+
+def _break_even(learned: Standing, classical: Standing, data_seconds: float) -> str:
+    spent = learned.training_seconds + (data_seconds if math.isfinite(data_seconds) else 0.0)
+    if not math.isfinite(spent):
+        return ""
+    data = f" and {duration(data_seconds)} of data generation" if math.isfinite(data_seconds) else ""
+    text = f"the learned model {learned.name} took {duration(learned.training_seconds)} of training{data}"
+    saved = classical.cost.value - learned.cost.value
+    if not math.isfinite(saved):
+        return text
+    if saved <= 0:
+        return f"{text}, which it never repays: it is not cheaper than {classical.name}"
+    repaid = count(math.ceil(spent / saved))
+    return f"{text}, repaid against {classical.name} after {repaid} simulated turnover times"
+
+
+def _controls(standings: Sequence[Standing], ranked: Sequence[Standing], catcher: Score) -> str:
+    """Say which controls match the winner's spectrum and whether the fake-catching statistic exposes them."""
+    if not ranked:
+        return ""
+    best = ranked[0]
+    fakes = [
+        row
+        for row in standings
+        if row.name in NOISE and row[SPECTRUM].value >= 0 and not separated(best[SPECTRUM], row[SPECTRUM])
+    ]
+    if not fakes:
+        return ""
+    caught = [row for row in fakes if separated(best[catcher], row[catcher])]
+    names = enumeration([row.name for row in fakes])
+    text = (
+        f"the spectrum alone does not rule out a fake: the control {names} is no worse in it than {best.name}"
+    )
+    if len(caught) == len(fakes):
+        exposed = enumeration([number(row[catcher].value) for row in caught])
+        return f"{text}, but the {catcher.title} exposes it ({exposed} against {interval(best[catcher])})"
+    return f"{text}, and the {catcher.title} does not expose it"
+
+
+def _excluded(standings: Sequence[Standing]) -> str:
+    lost = [row for row in standings if row.kind in COMPETING and row.rollouts > 0 and row.survived == 0]
+    if not lost:
+        return ""
+    names = [
+        f"{row.name} (median failure at {number(row.failure_time)} turnover times"
+        + (f", {SPECTRUM.title} {interval(row[SPECTRUM])})" if math.isfinite(row[SPECTRUM].value) else ")")
+        for row in lost
+    ]
+    return f"not ranked, because none of their rollouts survived: {enumeration(names)}"
+
+
+def _headroom(standings: Sequence[Standing], no_model: str | None) -> tuple[str, bool]:
+    """Return how far the no-model LES is from the sampling floor, and whether that leaves nothing to win."""
+    row = next((row for row in standings if row.name == no_model), None)
+    if row is None:
+        return "headroom unknown: the experiment has no LES without a closure", False
+    estimate = row[SPECTRUM]
+    if row.survived == 0:
+        value = f" (spectrum error {interval(estimate)} decades)" if math.isfinite(estimate.value) else ""
+        return f"there is headroom: no rollout of the no-model LES survived{value}", False
+    if not math.isfinite(estimate.multiple):
+        return (
+            f"headroom unknown: no sampling floor for the no-model LES ({interval(estimate)} decades)",
+            False,
+        )
+    multiple = f"{number(estimate.multiple, 2)} × the sampling floor"
+    values = f"{interval(estimate)} against {number(estimate.floor)} decades"
+    if estimate.multiple <= HEADROOM:
+        return f"the no-model LES is already within {multiple} in the spectrum error: {values}", True
+    return f"there is headroom: the no-model LES is at {multiple} in the spectrum error, {values}", False

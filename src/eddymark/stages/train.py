@@ -1,0 +1,121 @@
+"""Stage train: fits one model of one flow with one seed."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from eddymark import __version__
+from eddymark.config.schema import Experiment
+from eddymark.flows.build import build_flow
+from eddymark.grid import SpectralSpace
+from eddymark.randomness import generator
+from eddymark.stepping.build import select_device, select_precision, split_files, trainable_stepper
+from eddymark.storage import save_weights
+from eddymark.training.loop import Data, fit
+from eddymark.training.module import Training
+from eddymark.training.windows import TrainingBatches, Windows
+
+SCALE_WINDOWS = 256
+"""Training windows to which the constants of normalisation are fitted."""
+
+
+def run(
+    experiment: Experiment,
+    flow_name: str,
+    model: str,
+    seed: int,
+    *,
+    results: Path,
+    output: Path,
+    work: Path,
+) -> None:
+    """Train a model and write `weights.safetensors`, `model.json` and `history.csv`.
+
+    Arguments:
+        experiment: the experiment.
+        flow_name, model, seed: what to train.
+        results: root of the results, where the training and validation data are.
+        output: folder for the files.
+        work: folder that survives a kill; a checkpoint there is resumed.
+
+    Raises:
+        EddymarkError: if the data do not suffice or the loss is not finite.
+    """
+    configuration = experiment.flows[flow_name]
+    surrogate = configuration.surrogates[model]
+    schedule = surrogate.schedule
+    flow = build_flow(configuration)
+    device, dtype = select_device(experiment), select_precision(experiment)
+    stepper = trainable_stepper(experiment, flow_name, model, seed)
+
+    windows = Windows(split_files(configuration, flow_name, "train", results), dtype=dtype)
+    batches = TrainingBatches(
+        windows,
+        history=stepper.history,
+        objective=surrogate.objective,
+        steps=schedule.steps,
+        steps_per_epoch=schedule.steps_per_epoch,
+        batch_size=schedule.batch_size,
+        augmentation=surrogate.augmentation,
+        flow=flow,
+        seed=experiment.seed,
+        names=(flow_name, model, seed),
+    )
+    data = Data(
+        batches,
+        Windows(split_files(configuration, flow_name, "validation", results), dtype=dtype),
+        validation_steps=max(1, round(schedule.validation_length / configuration.sampling.interval)),
+    )
+    with torch.no_grad():
+        stepper.fit_scales(windows.spread(stepper.history + 1, most=SCALE_WINDOWS).to(device))
+    training = Training(
+        stepper,
+        objective=surrogate.objective,
+        schedule=schedule,
+        space=SpectralSpace(flow.coarse_grid, dtype=dtype, device=device),
+        stream_seed=int(generator(experiment.seed, flow_name, model, seed, "torch").integers(2**62)),
+    )
+    work.mkdir(parents=True, exist_ok=True)
+    epochs = math.ceil(schedule.steps / schedule.steps_per_epoch)
+    fit(training, data, work=work, device=device, threads=experiment.threads, epochs=epochs)
+
+    stepper.load_state_dict(training.best)
+    save_weights(output / "weights.safetensors", stepper)
+    pd.DataFrame([asdict(row) for row in training.history]).to_csv(output / "history.csv", index=False)
+    description = {
+        "flow": flow_name,
+        "model": model,
+        "seed": seed,
+        "configuration": surrogate.model_dump(mode="json", exclude={"seeds"}),
+        "points": list(flow.coarse_grid.points),
+        "sides": list(flow.coarse_grid.sides),
+        "interval": stepper.interval,
+        "history": stepper.history,
+        "normaliser": {
+            name: value.tolist()
+            for name, value in stepper.named_buffers()
+            if name in stepper.state_dict() and value.numel() == 1
+        },
+        "parameters": sum(parameter.numel() for parameter in stepper.parameters()),
+        "training_seconds": training.history[-1].seconds,
+        "best_epoch": training.best_epoch,
+        "best_validation_error": training.best_error,
+        "device": str(device),
+        "threads": experiment.threads,
+        "precision": experiment.precision,
+        "versions": {
+            "eddymark": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "pytorch_lightning": metadata.version("pytorch-lightning"),
+        },
+    }
+    (output / "model.json").write_text(json.dumps(description, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""What is measured on trajectories, how far a stepper is from DNS in it, and how sure that is."""

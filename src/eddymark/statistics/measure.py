@@ -1,0 +1,212 @@
+"""All statistics of the trajectories of one stepper, as one labelled data set."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eddymark.grid import Grid, SpectralSpace
+from eddymark.statistics import balance, distributions, errors, structure
+from eddymark.statistics.distributions import INCREMENT_BINS, VORTICITY_BINS
+
+VALUES_AT_ONCE = 2**22
+"""Numbers of a velocity field which are worked on at a time; bounds the memory to a few hundred megabytes."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What vorticity and velocity increments are divided by before they are counted: rms values of the
+    DNS."""
+
+    vorticity: float
+    increment: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a rollout from which time averages are taken, both ends included, in turnover times.
+
+    The initial state is no part of any window, also if it starts at 0: it is given to a stepper, not made by
+    it. Statistics of DNS itself have no initial state to leave out; they use `start = -inf`.
+    """
+
+    start: float
+    end: float = float("inf")
+
+    def contains(self, time: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which times lie inside."""
+        inside = (time >= self.start - 1e-9) & (time <= self.end + 1e-9)
+        return inside if self.start == -np.inf else inside & (time > 0)
+
+
+def _chunks(velocity: Tensor) -> Iterator[Tensor]:
+    frame = velocity[:, 0].numel()
+    for part in torch.split(velocity, max(1, VALUES_AT_ONCE // max(1, frame)), dim=1):
+        yield part.to(torch.float64)
+
+
+def measure_scales(velocity: Tensor, *, grid: Grid) -> Scales:
+    """Return the rms of vorticity components and of longitudinal increments over one grid spacing.
+
+    Arguments:
+        velocity: DNS on the LES grid, `(trajectory, time, component, *grid)`.
+        grid: the LES grid.
+    """
+    space = SpectralSpace(grid, dealiased=False, device=velocity.device)
+    vorticity, increment = [], []
+    for part in _chunks(velocity):
+        curl = space.to_physical(space.vorticity(space.to_spectral(part)))
+        step = distributions.longitudinal_increments(part, dimension=grid.dimension)
+        vorticity.append(curl.square().mean((0, *range(2, curl.ndim))))
+        increment.append(step.square().mean((0, *range(2, step.ndim))))
+    return Scales(
+        vorticity=float(torch.cat(vorticity).mean().sqrt()),
+        increment=float(torch.cat(increment).mean().sqrt()),
+    )
+
+
+def measure(
+    velocity: Tensor,
+    *,
+    grid: Grid,
+    interval: float,
+    window: Window,
+    scales: Scales,
+    truth: Tensor | None = None,
+    correlation_threshold: float = 0.8,
+) -> xr.Dataset:
+    """Measure the statistics of trajectories.
+
+    All modes of the grid are seen, also those beyond the dealiased ones, in which a network may put energy.
+    Time averages are taken of trajectories which are finite throughout the window; for the others they are
+    NaN.
+
+    Arguments:
+        velocity: `(trajectory, time, component, *grid)`, NaN after a failure, the initial state first.
+        grid: the grid.
+        interval: time between two states, turnover times.
+        window: where time averages are taken.
+        scales: normalisation of the densities.
+        truth: DNS from the same initial states at the times 1, 2, … intervals, as far as it reaches,
+            `(trajectory, lead time, component, *grid)`; without it there are no errors.
+        correlation_threshold: see `errors.decorrelation_time`.
+
+    Returns:
+        variables, each with dimension `trajectory`: `kinetic_energy`, `enstrophy`, `divergence` over `time`;
+        `relative_l2_error`, `vorticity_correlation` over `lead_time`; `decorrelation_time` (NaN: longer than
+        the data); time averages `mean_kinetic_energy`, `mean_enstrophy`, `mean_divergence`, `energy_spectrum`
+        over `shell`, `vorticity_density` and `increment_density` over bins, and the moments of
+        `eddymark.statistics.structure`. Velocities are in flow units, times in turnover times.
+    """
+    space = SpectralSpace(grid, dealiased=False, device=velocity.device)
+    time = interval * np.arange(velocity.shape[1], dtype=np.float64)
+    data: dict[str, tuple[tuple[str, ...], NDArray[np.float64]]] = {}
+    for name, values in _balance(velocity, space).items():
+        data[name] = (("trajectory", "time"), values)
+    inside = window.contains(time)
+    for name, values in _time_averages(velocity, inside, space, scales).items():
+        axis = {"energy_spectrum": ("shell",), "vorticity_density": ("vorticity_bin",)}
+        axis["increment_density"] = ("increment_bin",)
+        data[name] = (("trajectory", *axis.get(name, ())), values)
+    alive = np.isfinite(data["energy_spectrum"][1][:, 0])
+    for name in ("kinetic_energy", "enstrophy", "divergence"):
+        mean = np.full(len(alive), np.nan)
+        mean[alive] = data[name][1][alive][:, inside].mean(axis=1)
+        data[f"mean_{name}"] = (("trajectory",), mean)
+    coordinates = {
+        "time": time,
+        "shell": np.arange(1, data["energy_spectrum"][1].shape[1] + 1),
+        "vorticity_bin": VORTICITY_BINS.centres,
+        "increment_bin": INCREMENT_BINS.centres,
+    }
+    if truth is not None and truth.shape[1]:
+        lead_time = time[1 : 1 + truth.shape[1]]
+        coordinates["lead_time"] = lead_time
+        error, correlation = _errors(velocity[:, 1 : 1 + truth.shape[1]], truth, space)
+        data["relative_l2_error"] = (("trajectory", "lead_time"), error)
+        data["vorticity_correlation"] = (("trajectory", "lead_time"), correlation)
+        crossing = errors.decorrelation_time(lead_time, correlation, threshold=correlation_threshold)
+        data["decorrelation_time"] = (("trajectory",), crossing)
+    dealiased = SpectralSpace(grid, dealiased=True)
+    return xr.Dataset(
+        data,
+        coords=coordinates,
+        attrs={
+            "cutoff": grid.resolved_shells,
+            "highest_shell": int(dealiased.shells.max()),
+            "statistics_start": float(time[inside][0]) if inside.any() else float("nan"),
+            "statistics_end": float(time[inside][-1]) if inside.any() else float("nan"),
+            "correlation_threshold": correlation_threshold,
+        },
+    )
+
+
+def _balance(velocity: Tensor, space: SpectralSpace) -> dict[str, NDArray[np.float64]]:
+    parts: dict[str, list[Tensor]] = defaultdict(list)
+    for part in _chunks(velocity):
+        spectrum = space.to_spectral(part)
+        parts["kinetic_energy"].append(balance.kinetic_energy(spectrum, space=space))
+        parts["enstrophy"].append(balance.enstrophy(spectrum, space=space))
+        parts["divergence"].append(balance.relative_divergence(spectrum, space=space))
+    return {name: torch.cat(values, dim=1).cpu().numpy() for name, values in parts.items()}
+
+
+def _errors(
+    prediction: Tensor, truth: Tensor, space: SpectralSpace
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    error, correlation = [], []
+    for ours, theirs in zip(_chunks(prediction), _chunks(truth), strict=True):
+        error.append(errors.relative_l2_error(ours, theirs))
+        correlation.append(errors.vorticity_correlation(ours, theirs, space=space))
+    return torch.cat(error, dim=1).cpu().numpy(), torch.cat(correlation, dim=1).cpu().numpy()
+
+
+def _time_averages(
+    velocity: Tensor, inside: NDArray[np.bool_], space: SpectralSpace, scales: Scales
+) -> dict[str, NDArray[np.float64]]:
+    """Average over the window what is averaged over time, for trajectories which are finite throughout it."""
+    if not inside.any():
+        raise ValueError("the statistics window holds no state of the rollout")
+    first, last = np.flatnonzero(inside)[[0, -1]]
+    states = velocity[:, first : last + 1]
+    alive = torch.stack([part.isfinite().flatten(1).all(dim=1) for part in _chunks(states)]).all(dim=0)
+    sums: dict[str, Tensor] = {}
+    # With no trajectory alive, a state at rest still tells which variables there are and how long they are.
+    chosen = states[alive] if alive.any() else torch.zeros_like(states[:1, :1])
+    for part in _chunks(chosen):
+        for name, values in _state_statistics(part, space, scales).items():
+            total = values.sum(dim=1)
+            sums[name] = sums[name] + total if name in sums else total
+    averages = {}
+    for name, total in sums.items():
+        full = np.full((len(alive), *total.shape[1:]), np.nan)
+        if alive.any():
+            full[alive.cpu().numpy()] = (total / states.shape[1]).cpu().numpy()
+        averages[name] = full
+    return averages
+
+
+def _state_statistics(velocity: Tensor, space: SpectralSpace, scales: Scales) -> dict[str, Tensor]:
+    """Return what is averaged over time, of each state: `(trajectory, time, ...)`."""
+    dimension = space.grid.dimension
+    spectrum = space.to_spectral(velocity)
+    vorticity = space.to_physical(space.vorticity(spectrum)).flatten(2)
+    increments = distributions.longitudinal_increments(velocity, dimension=dimension).flatten(2)
+    result = {
+        "energy_spectrum": space.energy_spectrum(spectrum)[..., 1:],
+        "vorticity_density": distributions.histogram(vorticity, scale=scales.vorticity, bins=VORTICITY_BINS)
+        / VORTICITY_BINS.width,
+        "increment_density": distributions.histogram(increments, scale=scales.increment, bins=INCREMENT_BINS)
+        / INCREMENT_BINS.width,
+        **structure.vorticity_moments(spectrum, space=space),
+    }
+    if dimension == 2:
+        return {**result, **structure.palinstrophy_moments(spectrum, space=space)}
+    return {**result, **structure.longitudinal_derivative_moments(spectrum, space=space)}

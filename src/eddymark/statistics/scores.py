@@ -1,0 +1,237 @@
+"""Scores of a stepper against DNS, with bootstrap intervals and the sampling floor, as a tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from eddymark.randomness import generator
+from eddymark.statistics import structure, uncertainty
+from eddymark.statistics.distributions import (
+    INCREMENT_BINS,
+    VORTICITY_BINS,
+    Bins,
+    total_variation_distance,
+)
+from eddymark.statistics.spectra import resolved_shells, spectrum_error, upper_shells
+
+Array = NDArray[np.float64]
+Averages = Mapping[str, Array]
+"""Ensemble averages by name, each `(sample, ...)`."""
+
+COLUMNS = (
+    "flow",
+    "stepper",
+    "kind",
+    "seed",
+    "statistic",
+    "window",
+    "value",
+    "low",
+    "high",
+    "floor",
+    "unit",
+)
+ERROR_STEPS = (1, 2, 5, 10)
+SPLITS = 200
+"""Random divisions of the DNS trajectories from which the sampling floor is the median."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number computed from ensemble averages.
+
+    Arguments:
+        statistic: its name.
+        window: what it is taken over.
+        unit: its unit.
+        evaluate: from the averages of the prediction and of the DNS, `(sample,)`.
+        is_distance: zero for equal ensembles; then there is a sampling floor.
+    """
+
+    statistic: str
+    window: str
+    unit: str
+    evaluate: Callable[[Averages, Averages], Array]
+    is_distance: bool = False
+
+
+def _shell_scores(reference: xr.Dataset) -> list[Score]:
+    shell = reference["shell"].values
+    cutoff = int(reference.attrs["cutoff"])
+    selections = {
+        ("spectrum_error", "resolved"): resolved_shells(shell, cutoff=cutoff),
+        ("spectrum_error_upper", "resolved"): upper_shells(shell, cutoff=cutoff),
+        ("spectrum_error_all", "all shells"): shell <= int(reference.attrs["highest_shell"]),
+    }
+
+    def score(statistic: str, window: str, shells: NDArray[np.bool_]) -> Score:
+        def evaluate(prediction: Averages, dns: Averages) -> Array:
+            return spectrum_error(prediction["energy_spectrum"], dns["energy_spectrum"], shells=shells)
+
+        return Score(statistic, window, "decades", evaluate, is_distance=True)
+
+    return [score(*names, shells) for names, shells in selections.items()]
+
+
+def _ratio_scores(name: str) -> list[Score]:
+    def ratio(prediction: Averages, dns: Averages) -> Array:
+        return prediction[f"mean_{name}"] / dns[f"mean_{name}"]
+
+    return [
+        Score(name, "statistics", "1", ratio),
+        Score(f"{name}_error", "statistics", "1", lambda p, q: abs(ratio(p, q) - 1), is_distance=True),
+    ]
+
+
+def _density_score(statistic: str, variable: str, bins: Bins) -> Score:
+    def evaluate(prediction: Averages, dns: Averages) -> Array:
+        return total_variation_distance(prediction[variable], dns[variable], bin_width=bins.width)
+
+    return Score(statistic, "statistics", "1", evaluate, is_distance=True)
+
+
+def _structure_scores(statistic: str, formula: Callable[..., Array], moments: Sequence[str]) -> list[Score]:
+    def value(averages: Averages) -> Array:
+        return formula(**{name: averages[name] for name in moments})
+
+    return [
+        Score(statistic, "statistics", "1", lambda p, q: value(p)),
+        Score(
+            f"{statistic}_error", "statistics", "1", lambda p, q: abs(value(p) - value(q)), is_distance=True
+        ),
+    ]
+
+
+def _error_score(step: int) -> Score:
+    def evaluate(prediction: Averages, dns: Averages) -> Array:
+        error = prediction["relative_l2_error"]
+        return error[:, step - 1] if step <= error.shape[1] else np.full(len(error), np.nan)
+
+    return Score("relative_l2_error", f"step {step}", "1", evaluate)
+
+
+_DECORRELATION = Score(
+    "decorrelation_time", "rollout", "turnover times", lambda p, q: p["decorrelation_time"]
+)
+_SURVIVAL = Score("surviving_fraction", "rollout", "1", lambda p, q: p["survived"])
+_ACTIVITY = Score("constraint_activity", "rollout", "1", lambda p, q: p["constraint_activity"])
+
+
+def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
+    """Return the scores, in the order of the table.
+
+    Distances are: of spectra `spectra.spectrum_error`; of energy and enstrophy |ratio to DNS − 1|; of
+    densities the total variation distance; of derivative skewness (3-D), palinstrophy production (2-D) and
+    vorticity flatness the absolute difference from DNS. Errors against the DNS trajectory are averaged over
+    the trajectories that have a state at that step; decorrelation times beyond the data count as the end of
+    the data.
+
+    Arguments:
+        reference: statistics of the DNS.
+        with_errors: whether there are errors against a DNS trajectory.
+    """
+    scores = [*map(_error_score, ERROR_STEPS), _DECORRELATION] if with_errors else []
+    scores += [
+        *_shell_scores(reference),
+        *_ratio_scores("kinetic_energy"),
+        *_ratio_scores("enstrophy"),
+        _density_score("vorticity_pdf_distance", "vorticity_density", VORTICITY_BINS),
+        _density_score("increment_pdf_distance", "increment_density", INCREMENT_BINS),
+    ]
+    if "derivative_cube" in reference:
+        moments = ["derivative_square", "derivative_cube"]
+        scores += _structure_scores("derivative_skewness", structure.derivative_skewness, moments)
+    else:
+        moments = ["vorticity_gradient_production", "vorticity_gradient_square", "vorticity_square"]
+        scores += _structure_scores("palinstrophy_production", structure.palinstrophy_production, moments)
+    moments = ["vorticity_square", "vorticity_fourth"]
+    scores += _structure_scores("vorticity_flatness", structure.vorticity_flatness, moments)
+    return [*scores, Score("divergence", "statistics", "1", lambda p, q: p["mean_divergence"]), _SURVIVAL]
+
+
+def _values(datasets: Sequence[xr.Dataset]) -> dict[str, Array]:
+    """Return everything that is averaged over trajectories, `(trajectory, ...)`, data set after data set."""
+    parts = []
+    for dataset in datasets:
+        values = {
+            str(name): variable.to_numpy()
+            for name, variable in dataset.data_vars.items()
+            if "trajectory" in variable.dims and "time" not in variable.dims and name != "failure_cause"
+        }
+        values["survived"] = np.isnan(values["failure_time"]).astype(np.float64)
+        if "decorrelation_time" in values:
+            beyond = float(dataset["lead_time"][-1])
+            values["decorrelation_time"] = np.nan_to_num(values["decorrelation_time"], nan=beyond)
+        parts.append(values)
+    return {name: np.concatenate([values[name] for values in parts]) for name in parts[0]}
+
+
+def score_table(
+    predictions: Sequence[xr.Dataset], reference: xr.Dataset, *, seed: int, samples: int
+) -> pd.DataFrame:
+    """Return the scores of one stepper as a tidy table with the columns `COLUMNS`.
+
+    Intervals (`low`, `high`) are 95 % percentile bootstrap intervals over prediction trajectories and,
+    independently, DNS trajectories, and over training seeds where there are several. `floor` is the median of
+    a distance between random disjoint halves of the DNS trajectories; each half is smaller than the ensembles
+    that are compared, so the floor is rather too high than too low. A stepper of kind `floor` is the DNS
+    itself: its distances are the sampling floor, with the percentiles over the halvings. A score without data
+    is NaN; its row stays.
+
+    Arguments:
+        predictions: statistics of the stepper, one data set per training seed, all from the same initial
+            states, with
+            `failure_time`; attributes `flow`, `stepper`, `kind`, `seed` name the rows.
+        reference: statistics of the DNS, with the coordinate `run(trajectory)`.
+        seed: the experiment's seed.
+        samples: number of bootstrap samples.
+    """
+    attributes = predictions[0].attrs
+    flow, stepper = str(attributes["flow"]), str(attributes["stepper"])
+    is_dns = attributes["kind"] == "floor"
+    ours, dns = _values(predictions), _values([reference])
+    trajectories, references = predictions[0].sizes["trajectory"], reference.sizes["trajectory"]
+    ours_weights = uncertainty.bootstrap_weights(
+        generator(seed, flow, "bootstrap", stepper),
+        trajectories=trajectories,
+        samples=samples,
+        seeds=len(predictions),
+    )
+    dns_weights = uncertainty.bootstrap_weights(
+        generator(seed, flow, "bootstrap", "reference"), trajectories=references, samples=samples
+    )
+    halves = uncertainty.halves(
+        generator(seed, flow, "sampling floor"), runs=reference["run"].to_numpy(), splits=SPLITS
+    )
+    averages = uncertainty.ensemble_averages
+    everything = averages(ours, np.ones((1, ours_weights.shape[1])))
+    point = everything, averages(dns, np.ones((1, references)))
+    resampled = averages(ours, ours_weights), averages(dns, dns_weights)
+    halved = averages(dns, halves[0]), averages(dns, halves[1])
+    scores = definitions(reference, with_errors="relative_l2_error" in ours)
+    if "constraint_activity" in ours:
+        scores.append(_ACTIVITY)
+    rows: list[list[object]] = []
+    for score in scores:
+        floors = score.evaluate(*halved) if score.is_distance else np.full(1, np.nan)
+        floor = float(np.median(floors)) if floors.size else float("nan")
+        if is_dns and score.is_distance:
+            value, bounds = floor, uncertainty.interval(floors)
+        else:
+            value = float(score.evaluate(*point)[0])
+            bounds = uncertainty.interval(score.evaluate(*resampled))
+        rows.append([score.statistic, score.window, value, *bounds, floor, score.unit])
+    medians = uncertainty.weighted_median(ours["failure_time"], ours_weights)
+    median = uncertainty.weighted_median(ours["failure_time"], np.ones((1, len(ours["survived"]))))
+    bounds = uncertainty.interval(medians)
+    rows.append(["failure_time", "rollout", float(median[0]), *bounds, float("nan"), "turnover times"])
+    table = pd.DataFrame(rows, columns=["statistic", "window", "value", "low", "high", "floor", "unit"])
+    names = {"flow": flow, "stepper": stepper, "kind": attributes["kind"]}
+    seeds = attributes["seed"] if len(predictions) == 1 else ""
+    return table.assign(**names, seed=seeds)[list(COLUMNS)]

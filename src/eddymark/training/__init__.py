@@ -1,0 +1,1 @@
+"""Training of steppers: windows of data, the Lightning module, the loop."""

@@ -1,0 +1,144 @@
+"""Runs a training from start or last checkpoint to the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from eddymark.errors import EddymarkError
+from eddymark.training.module import Training
+from eddymark.training.windows import TrainingBatches, Windows
+
+VALIDATION_ROLLOUTS = 16
+"""Most rollouts of one validation."""
+
+CHECKPOINT = "last.ckpt"
+
+
+class Data(lightning.LightningDataModule):
+    """Training batches of the current epoch and the windows of the validation rollouts.
+
+    Arguments:
+        batches: training batches.
+        validation: validation windows.
+        validation_steps: outputs of a validation rollout; fewer if the trajectories are shorter.
+
+    Raises:
+        EddymarkError: if the validation trajectories are too short for a single step.
+    """
+
+    def __init__(self, batches: TrainingBatches, validation: Windows, *, validation_steps: int) -> None:
+        super().__init__()
+        self.batches = batches
+        length = min(batches.history + validation_steps, validation.times)
+        if length <= batches.history:
+            raise EddymarkError(
+                f"validation trajectories have {validation.times} outputs; history and one step need "
+                f"{batches.history + 1}"
+            )
+        self.rollouts = validation.spread(length, most=VALIDATION_ROLLOUTS, stride=length)
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        assert self.trainer is not None
+        epoch = self.trainer.global_step // self.batches.steps_per_epoch
+        return DataLoader(self.batches, batch_size=None, sampler=self.batches.epoch(epoch))
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        return DataLoader([self.rollouts], batch_size=None)  # type: ignore[arg-type]
+
+
+class EpochEnd(Callback):
+    """After each epoch: a line on standard error, TensorBoard, the checkpoint from which to resume.
+
+    Arguments:
+        checkpoint: its path; written beside it first and renamed when complete.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        assert isinstance(pl_module, Training)
+        row = pl_module.history[-1]
+        steps = pl_module.schedule.steps
+        previous = pl_module.history[-2] if len(pl_module.history) > 1 else None
+        seconds = row.seconds - (previous.seconds if previous else 0.0)
+        per_step = seconds / (row.step - (previous.step if previous else 0))
+        rest = timedelta(seconds=round(per_step * (steps - row.step)))
+        print(
+            f"epoch {row.epoch}  step {row.step}/{steps}  unroll {row.unroll}  loss {row.training_loss:.4f}  "
+            f"validation {row.validation_error:.4f}  {1 / per_step:.1f} it/s  {rest} left",
+            file=sys.stderr,
+            flush=True,
+        )
+        for logger in trainer.loggers:
+            metrics = {key: value for key, value in asdict(row).items() if key not in ("epoch", "step")}
+            logger.log_metrics(metrics, row.step)
+        partial = self.checkpoint.with_suffix(".partial")
+        trainer.save_checkpoint(partial, weights_only=False)
+        os.replace(partial, self.checkpoint)
+
+
+def fit(
+    training: Training, data: Data, *, work: Path, device: torch.device, threads: int, epochs: int
+) -> None:
+    """Train to the end, from the checkpoint in `work` if there is one; the result is the same either way.
+
+    Arguments:
+        training: the module; holds the history and the best weights afterwards.
+        data: training and validation windows.
+        work: folder that survives a kill, for checkpoint and TensorBoard files.
+        device: where to train.
+        threads: CPU threads.
+        epochs: number of epochs.
+
+    Raises:
+        EddymarkError: if the loss is not finite; the last checkpoint stays.
+    """
+    torch.set_num_threads(threads)
+    # Nothing here reads memory before writing it; filling it first only costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    checkpoint = work / CHECKPOINT
+    terminal = sys.stderr.isatty()
+    callbacks: list[Callback] = [EpochEnd(checkpoint)]
+    if terminal:
+        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+    options: dict[str, Any] = {"devices": [device.index or 0]} if device.type == "cuda" else {"devices": 1}
+    with warnings.catch_warnings():
+        # Lightning's advice on worker processes, log intervals and the like does not concern a user
+        # of eddymark.
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        trainer = lightning.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            max_epochs=epochs,
+            reload_dataloaders_every_n_epochs=1,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(save_dir=work, name="tensorboard", version=""),
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=terminal,
+            num_sanity_val_steps=0,
+            deterministic="warn",
+            use_distributed_sampler=False,
+            log_every_n_steps=10**9,
+            **options,
+        )
+        trainer.fit(
+            training,
+            datamodule=data,
+            ckpt_path=checkpoint if checkpoint.exists() else None,
+            weights_only=True,
+        )

@@ -1,0 +1,198 @@
+"""The Lightning module: unrolled loss, optimiser and schedule, averaged weights, validation by rollouts."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+
+from eddymark.config.schema import Objective, Schedule
+from eddymark.errors import EddymarkError
+from eddymark.grid import SpectralSpace
+from eddymark.statistics.errors import relative_l2_error
+from eddymark.stepping.rollout import BLOW_UP, rollout
+from eddymark.stepping.trainable import TrainableStepper
+from eddymark.training.objective import unrolled_loss
+from eddymark.training.windows import unroll_at
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One row of the history, written after each epoch.
+
+    Arguments:
+        epoch: finished epochs.
+        step: finished steps.
+        unroll: number of unrolled outputs in the last step.
+        learning_rate: in the last step.
+        training_loss: mean over the epoch.
+        validation_error: mean relative L2 error of the validation rollouts of the averaged weights.
+        seconds: time spent in training and validation so far, earlier runs of a resumed training included.
+    """
+
+    epoch: int
+    step: int
+    unroll: int
+    learning_rate: float
+    training_loss: float
+    validation_error: float
+    seconds: float
+
+
+class Training(lightning.LightningModule):
+    """Trains a stepper.
+
+    Optimiser: AdamW (no weight decay on biases and closure constants, that is, on arrays with fewer than two
+    axes), linear warm-up, cosine decay to zero, clipping of the gradient's norm. The exponential moving
+    average of the weights is what is validated; the average with the lowest validation error so far is
+    `best`.
+
+    Arguments:
+        stepper: stepper with its scales fitted.
+        objective: loss and curriculum.
+        schedule: optimisation.
+        space: spectral space of the grid for the loss of shell energies.
+        stream_seed: seeds torch at the start of each epoch, for operators with random parts such as dropout.
+    """
+
+    def __init__(
+        self,
+        stepper: TrainableStepper,
+        *,
+        objective: Objective,
+        schedule: Schedule,
+        space: SpectralSpace | None,
+        stream_seed: int,
+    ) -> None:
+        super().__init__()
+        self.stepper = stepper
+        self.average = copy.deepcopy(stepper).requires_grad_(False)
+        self.objective = objective
+        self.schedule = schedule
+        self.space = space
+        self.stream_seed = stream_seed
+        self.history: list[Progress] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_error = math.inf
+        self.best_epoch = 0
+        self._losses: list[Tensor] = []
+        self._validation_errors: list[Tensor] = []
+        self._resumed_at = 0.0
+        self._started = time.monotonic()
+
+    def on_fit_start(self) -> None:
+        self._resumed_at = self.history[-1].seconds if self.history else 0.0
+        self._started = time.monotonic()
+
+    def on_train_epoch_start(self) -> None:
+        self.average.eval()
+        self._losses = []
+        torch.manual_seed(self.stream_seed + self.global_step)
+
+    def training_step(self, window: Tensor, batch_index: int) -> Tensor:
+        loss = unrolled_loss(
+            self.stepper,
+            window,
+            shell_energy_weight=self.objective.shell_energy_weight,
+            space=self.space,
+        )
+        self._losses.append(loss.detach())
+        return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of the gradient; refuse to go on if it or the loss is not finite."""
+        parameters = [p for p in self.stepper.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        value = float(norm)
+        if not math.isfinite(value) or not math.isfinite(float(self._losses[-1])):
+            raise EddymarkError(
+                f"training diverged in step {self.global_step + 1}: loss {float(self._losses[-1]):.3g}, "
+                f"gradient norm {value:.3g}; try a lower learning_rate or fewer unrolled steps"
+            )
+        if value > self.schedule.gradient_clip:
+            nn.utils.clip_grads_with_norm_(parameters, self.schedule.gradient_clip, norm)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        # The first steps weigh more, so that the average forgets the initial weights.
+        step = self.global_step
+        decay = min(self.schedule.average_decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.average.parameters()), list(self.stepper.parameters()), weight=1 - decay
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        self._validation_errors = []
+        for averaged, value in zip(self.average.buffers(), self.stepper.buffers(), strict=True):
+            averaged.copy_(value)
+
+    def validation_step(self, window: Tensor, batch_index: int) -> None:
+        history = self.stepper.history
+        truth = window[:, history:]
+        predicted = rollout(self.average, window[:, :history], truth.shape[1]).velocity[:, 1:]
+        # An output that is missing after a failure counts as one with the energy at which a state
+        # is given up.
+        error = relative_l2_error(predicted, truth).nan_to_num(nan=math.sqrt(BLOW_UP))
+        self._validation_errors.append(error.mean(dim=1))
+
+    def on_validation_epoch_end(self) -> None:
+        error = float(torch.cat(self._validation_errors).mean())
+        step = self.global_step
+        row = Progress(
+            epoch=len(self.history) + 1,
+            step=step,
+            unroll=unroll_at(self.objective, step - 1, self.schedule.steps),
+            learning_rate=self.schedule.learning_rate * self._rate(step - 1),
+            training_loss=float(torch.stack(self._losses).mean()),
+            validation_error=error,
+            seconds=self._resumed_at + time.monotonic() - self._started,
+        )
+        self.history.append(row)
+        if error < self.best_error:
+            self.best_error, self.best_epoch = error, row.epoch
+            self.best = {name: value.detach().clone() for name, value in self.average.state_dict().items()}
+
+    def configure_optimizers(self) -> Any:
+        parameters = [p for p in self.stepper.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.schedule.weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=self.schedule.learning_rate, fused=True
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        """Learning rate of a step (counted from 0) as a fraction of the highest."""
+        warm_up = self.schedule.warm_up_steps
+        if step < warm_up:
+            return (step + 1) / (warm_up + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, self.schedule.steps - warm_up)))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["training"] = {
+            "history": [asdict(row) for row in self.history],
+            "best": self.best,
+            "best_error": self.best_error,
+            "best_epoch": self.best_epoch,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["training"]
+        self.history = [Progress(**row) for row in state["history"]]
+        self.best = state["best"]
+        self.best_error = state["best_error"]
+        self.best_epoch = state["best_epoch"]

@@ -1,0 +1,132 @@
+"""Initial states, symmetries, scales and sampling of the shipped flows."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from eddymark.config.schema import Flow as FlowConfiguration
+from eddymark.flows.base import Flow, reflect, turbulence_scales
+from eddymark.flows.build import build_flow
+from eddymark.flows.sampling import sample_runs, schedule
+from eddymark.grid import Grid, SpectralSpace
+
+FOLDER = Path(__file__).parents[2] / "config" / "flows"
+FLOWS = ["forced_isotropic", "kolmogorov"]
+
+
+def flow(name: str, **changes: Any) -> Flow:
+    values = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    return build_flow(FlowConfiguration.model_validate(values | {"surrogates": {}} | changes))
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_initial_state_is_solenoidal_and_has_its_spectrum(name: str) -> None:
+    case = flow(name)
+    space = SpectralSpace(case.coarse_grid)
+    state = case.initial_spectrum(space, np.random.default_rng(0))
+    configuration = case.configuration.initial_state
+    assert space.divergence(state).abs().max() < 1e-13
+    shells = space.energy_spectrum(state)
+    assert float(shells.sum()) == pytest.approx(configuration.energy)
+    k = torch.arange(len(shells), dtype=torch.float64)
+    shape = k**4 * torch.exp(-2 * (k / configuration.peak_wavenumber) ** 2)
+    assert torch.allclose(shells, configuration.energy * shape / shape.sum(), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("seed", range(6))
+def test_equations_do_not_change_under_the_flows_symmetries(name: str, seed: int) -> None:
+    case = flow(name)
+    solver = case.solver(case.coarse_grid, dtype=torch.float64)
+    velocity = solver.space.to_physical(
+        case.initial_spectrum(solver.space, np.random.default_rng(1)).unsqueeze(0)
+    )
+
+    def transform(field: torch.Tensor) -> torch.Tensor:
+        return case.transform(field, np.random.default_rng(seed), shifts=True, symmetries=True)
+
+    tendency = solver.tendency(velocity)
+    transformed = solver.tendency(transform(velocity))
+    assert torch.allclose(transformed, transform(tendency), atol=1e-11 * float(tendency.abs().max()))
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_transformations_vary_and_can_be_switched_off(name: str) -> None:
+    case = flow(name)
+    window = torch.randn((2, *([case.coarse_grid.dimension]), *case.coarse_grid.points))
+    random = np.random.default_rng(0)
+    assert torch.equal(case.transform(window, random, shifts=False, symmetries=False), window)
+    seen = {float(case.transform(window, random, shifts=True, symmetries=True)[(0,) * window.ndim]) for _ in range(20)}
+    assert len(seen) > 10
+
+
+def test_reflection_is_exact_on_the_grid() -> None:
+    grid = Grid((8, 12), (2 * math.pi, 2 * math.pi))
+    x = torch.as_tensor(grid.coordinates()[0]).reshape(-1, 1).expand(8, 12)
+    velocity = torch.stack([torch.sin(x) + 2, torch.cos(2 * x) + torch.sin(x)])
+    expected = torch.stack([torch.sin(x) - 2, torch.cos(2 * x) - torch.sin(x)])
+    assert torch.allclose(reflect(velocity, 0, 2), expected, atol=1e-14)
+
+
+def test_scales_of_a_known_field() -> None:
+    """u = (sin y, sin z, sin x): E = 3/4, one shell, ⟨ω²⟩ = 3/2."""
+    grid = Grid((16, 16, 16), (2 * math.pi,) * 3)
+    x, y, z = torch.meshgrid(*[torch.as_tensor(c) for c in grid.coordinates()], indexing="ij")
+    space = SpectralSpace(grid)
+    spectrum = space.to_spectral(torch.stack([torch.sin(y), torch.sin(z), torch.sin(x)]).unsqueeze(0))
+    scales = turbulence_scales(space, spectrum, viscosity=0.1)
+    velocity = math.sqrt(0.5)
+    assert scales.energy == pytest.approx(0.75)
+    assert scales.root_mean_square_velocity == pytest.approx(velocity)
+    assert scales.integral_length == pytest.approx(math.pi / (2 * 0.5) * 0.75)
+    assert scales.turnover_time == pytest.approx(scales.integral_length / velocity)
+    assert scales.dissipation == pytest.approx(0.1 * 1.5)
+    assert scales.taylor_reynolds_number == pytest.approx(velocity**2 * math.sqrt(15 / 1.5) / 0.1)
+    assert scales.resolution == pytest.approx(5 * (0.1**3 / 0.15) ** 0.25)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_splits_never_overlap_and_keep_the_gap(name: str) -> None:
+    case = flow(name)
+    sampling = case.configuration.sampling
+    parts = sorted(part for stretches in schedule(case).values() for part in stretches)
+    assert parts[0][0] == round(sampling.spin_up / sampling.interval)
+    for (_, end), (start, _) in zip(parts, parts[1:], strict=False):
+        assert start - end == round(sampling.gap / sampling.interval) > 0
+
+
+@pytest.fixture(scope="module")
+def small() -> Flow:
+    sampling = {
+        "runs": 2,
+        "spin_up": 0.4,
+        "interval": 0.2,
+        "gap": 0.4,
+        "splits": {name: {"stretches": 2, "length": 0.4} for name in ("train", "validation", "test")},
+    }
+    numerics = {"points": [48, 48], "courant_number": 1.0, "precision": "float64"}
+    return flow("kolmogorov", viscosity=0.01, sampling=sampling, direct_numerical_simulation=numerics)
+
+
+def test_a_run_is_the_same_alone_and_in_a_batch_up_to_the_time_step(small: Flow) -> None:
+    together = sample_runs(small, "k", seed=3, runs=[0, 1], device=torch.device("cpu"))
+    alone = sample_runs(small, "k", seed=3, runs=[1], device=torch.device("cpu"))
+    assert together.runs["train"] == [0, 0, 1, 1]
+    assert together.velocity["train"].shape == (4, 3, 2, 32, 32)
+    np.testing.assert_allclose(together.velocity["test"][2:], alone.velocity["test"], atol=2e-4)
+    assert np.abs(together.velocity["test"][:2] - together.velocity["test"][2:]).max() > 0.1
+
+
+def test_sampling_repeats_bit_for_bit_and_its_budget_closes(small: Flow) -> None:
+    first, second = (sample_runs(small, "k", seed=3, runs=[0], device=torch.device("cpu")) for _ in range(2))
+    for split in first.velocity:
+        np.testing.assert_array_equal(first.velocity[split], second.velocity[split])
+    interior = first.budget.iloc[1:-1]
+    assert interior["residual"].abs().max() < 0.02 * interior["dissipation"].mean() + 0.02 * interior["injection"].abs().max()

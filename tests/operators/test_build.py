@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from eddymark.errors import EddymarkError
+from eddymark.operators import OPERATORS
+from eddymark.operators.build import build_operator
+
+SIZES: dict[str, Any] = {"in_channels": 4, "out_channels": 3, "dimension": 3}
+FNO = {"width": 4, "modes": 2}
+
+
+class Shrinking(nn.Module):
+    """Returns a smaller grid than it is given."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, strength: float = 1.0) -> None:
+        super().__init__()
+        self.channels = out_channels
+        self.scale = nn.Parameter(torch.tensor(strength))
+
+    def forward(self, field: Tensor) -> Tensor:
+        return self.scale * field[:, : self.channels, 1:]
+
+
+def refusing(in_channels: int, **anything: Any) -> nn.Module:
+    """A constructor that takes any argument and likes none."""
+    raise ValueError(f"first line\n  second line about {anything}")
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("fno", FNO), ("convolutional", {"width": 4})])
+def test_shipped_operators_map_the_channels(name: str, arguments: dict[str, Any]) -> None:
+    operator = build_operator(name, arguments, **SIZES, points=(8, 6, 8))
+    assert operator(torch.zeros(2, 4, 8, 6, 8)).shape == (2, 3, 8, 6, 8)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_shipped_operators_have_no_batch_normalisation(name: str, dimension: int) -> None:
+    arguments = FNO if name == "fno" else {"width": 4}
+    operator = build_operator(name, arguments, in_channels=2, out_channels=2, dimension=dimension)
+    assert not any("Norm" in type(module).__name__ for module in operator.modules())
+    assert not list(operator.buffers())
+
+
+def test_operator_of_another_library_is_built_from_its_path() -> None:
+    pytest.importorskip("neuralop")
+    arguments = {"n_modes": [5, 5, 5], "hidden_channels": 4, "n_layers": 2, "positional_embedding": None}
+    operator = build_operator("neuralop.models.FNO", arguments, **SIZES, points=(8, 8, 8))
+    assert operator(torch.randn(2, 4, 8, 8, 8)).shape == (2, 3, 8, 8, 8)
+
+
+def test_trial_does_not_change_the_operator() -> None:
+    torch.manual_seed(0)
+    operator = build_operator("fno", FNO, **SIZES)
+    torch.manual_seed(0)
+    tried = build_operator("fno", FNO, **SIZES, points=(8, 8, 8))
+    assert tried.training
+    for (name, value), other in zip(operator.state_dict().items(), tried.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name
+    assert all(parameter.grad is None for parameter in tried.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("fnoo", {}, "operator 'fnoo' is neither registered nor a dotted path; did you mean 'fno'?"),
+        ("qqqq", {}, "registered are fno, convolutional"),
+        ("no_such_package.Operator", {}, "No module named 'no_such_package'"),
+        ("torch.nn.Missing", {}, "module torch.nn has no 'Missing'"),
+        ("fno", FNO | {"witdh": 3}, "unknown argument 'witdh'; did you mean 'width'?"),
+        ("convolutional", {"width": 3, "xyz": 3}, "it takes width, layers, kernel_size"),
+        ("fno", {"width": 4}, "operator fno: missing argument modes"),
+        ("fno", FNO | {"in_channels": 3}, "argument 'in_channels' follows from the experiment; remove it"),
+        ("fno", {"width": 4, "modes": 5}, "need a grid of at least 11 × 11 × 11 points; got 8 × 8 × 8"),
+        ("convolutional", {"width": 4, "kernel_size": 2}, "kernel_size must be odd"),
+        (f"{__name__}.Shrinking", {}, "maps (1, 4, 8, 8, 8) to (1, 3, 7, 8, 8) instead of (1, 3, 8, 8, 8)"),
+        (f"{__name__}.refusing", {"extra": 1}, "first line second line about {'extra': 1}"),
+        ("math.hypot", {}, "is not a torch.nn.Module"),
+    ],
+)
+def test_mistakes_give_one_clear_line(name: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(EddymarkError) as caught:
+        build_operator(name, arguments, **SIZES, points=(8, 8, 8))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,251 @@
+"""A synthetic results tree: small, random but plausible, in the layout that the other stages write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from eddymark.config.schema import Experiment
+from eddymark.grid import Grid, SpectralSpace
+from eddymark.storage import trajectory_dataset, write_trajectories
+from tests.report.fakes import (
+    INTERVAL,
+    LENGTH,
+    STEPPERS,
+    TEST_LENGTH,
+    TRAJECTORIES,
+    Fake,
+    flow_mapping,
+    score_frame,
+)
+
+
+def turbulent_velocity(random: np.random.Generator, grid: Grid, times: int, slope: float) -> np.ndarray:
+    """Random solenoidal modes with E(k) ~ k^-5/3 whose phases turn slowly, (time, component, *grid)."""
+    space = SpectralSpace(grid)
+    d = grid.dimension
+    noise = space.to_spectral(torch.from_numpy(random.standard_normal((d, *grid.points))))
+    k = space.wavenumber_squared.sqrt().clamp(min=1)
+    amplitude = k ** (-(5 / 3 + d - 1) / 2 + slope / 2) * (space.wavenumber_squared > 0)
+    spectrum = space.project(noise * amplitude)
+    spectrum = spectrum * (0.5 / space.mode_energy(spectrum).sum()).sqrt()
+    drift = torch.from_numpy(random.standard_normal((d,)))
+    turn = sum(drift[axis] * space.wavenumbers[axis] for axis in range(d))
+    frames = [spectrum * torch.exp(0.2j * step * turn) for step in range(times)]
+    return space.to_physical(torch.stack(frames)).numpy().astype(np.float32)
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def record(folder: Path, seconds: float) -> None:
+    write_json(
+        folder / "signature.json",
+        {
+            "signature": "ab" * 32,
+            "outputs": {},
+            "upstream": {},
+            "seconds": seconds,
+            "peak_memory_bytes": 4.2e8,
+            "machine": {"processor": "Example CPU", "cores": 2},
+            "revision": {"commit": "0123abc", "modified": False},
+            "started": "2025-01-01T00:00:00+00:00",
+            "finished": "2025-01-01T00:01:00+00:00",
+            "versions": {"python": "3.11", "torch": "2.13.0"},
+        },
+    )
+
+
+def write_data(folder: Path, grid: Grid, random: np.random.Generator, resolution: float) -> None:
+    d = grid.dimension
+    for shard in range(2):
+        place = folder / str(shard)
+        place.mkdir(parents=True)
+        for split in ("train", "validation", "test"):
+            velocity = np.stack([turbulent_velocity(random, grid, 4, 0.0) for _ in range(2)])
+            dataset = trajectory_dataset(
+                velocity,
+                grid=grid,
+                interval=INTERVAL * 0.8,
+                turnover_time=0.8,
+                attributes={
+                    "turnover_time": 0.81,
+                    "nominal_turnover_time": 0.8,
+                    "taylor_reynolds_number": 54.3 if d == 3 else 120.0,
+                    "resolution": resolution,
+                },
+                runs=[2 * shard, 2 * shard + 1],
+            )
+            write_trajectories(place / f"{split}.zarr.zip", dataset)
+        frames = []
+        for run in (2 * shard, 2 * shard + 1):
+            time = np.linspace(0, 21, 106)
+            wave = 0.08 * np.sin(0.8 * time + run) + 0.02 * random.standard_normal(len(time))
+            injection, drag = 1 + wave, np.full_like(time, 0.2 if d == 2 else 0.0)
+            dissipation = 1 - drag + 0.9 * np.roll(wave, 5)
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "run": run,
+                        "time": time,
+                        "kinetic_energy": 0.5 + 0.1 * wave,
+                        "dissipation": dissipation,
+                        "injection": injection,
+                        "drag": drag,
+                        "residual": 0.01 * random.standard_normal(len(time)),
+                        "courant_number": 1.5,
+                    }
+                )
+            )
+        pd.concat(frames).to_csv(place / "budget.csv", index=False)
+        record(place, 60.0)
+
+
+def write_training(folder: Path, fake: Fake, random: np.random.Generator) -> None:
+    folder.mkdir(parents=True)
+    steps = np.arange(10, 1001, 10)
+    decay = 0.1 + 0.9 * np.exp(-steps / 150) + 0.01 * random.random(len(steps))
+    history = pd.DataFrame(
+        {
+            "epoch": np.arange(len(steps)),
+            "step": steps,
+            "unroll": np.where(steps > 400, 4, 1),
+            "learning_rate": 1e-3,
+            "training_loss": decay * np.where(steps > 400, 1.5, 1.0),
+            "validation_error": 2 * decay + fake.spectrum,
+            "seconds": 0.1 * steps,
+        }
+    )
+    history.to_csv(folder / "history.csv", index=False)
+    write_json(folder / "model.json", {"parameters": 123456, "training_seconds": 135.0, "best_epoch": 90})
+    record(folder, 140.0)
+
+
+def write_stepper(folder: Path, fake: Fake, flow: str, grid: Grid, random: np.random.Generator) -> None:
+    folder.mkdir(parents=True)
+    d = grid.dimension
+    time = np.arange(0, LENGTH + 1e-9, INTERVAL)
+    n = TRAJECTORIES
+    shared = np.random.default_rng(7)  # all start from the same states
+    length = len(time) if fake.kind != "floor" else int(TEST_LENGTH / INTERVAL) + 1
+    velocity = np.stack([turbulent_velocity(shared, grid, length, 0.0) for _ in range(n)])
+    changed = np.stack([turbulent_velocity(random, grid, length, fake.slope) for _ in range(n)])
+    weight = np.clip(time[:length] / 4, 0, 1).reshape(1, -1, *[1] * (d + 1))
+    if fake.kind != "floor":
+        velocity = np.sqrt(1 - weight) * velocity + np.sqrt(weight) * changed
+    failure_time = np.full(n, np.nan)
+    cause = np.full(n, "", dtype=object)
+    energy = 0.5 * (1 + 0.1 * np.cumsum(random.standard_normal((n, length)), axis=1) / np.sqrt(length))
+    enstrophy = 8 * (1 + fake.slope * np.clip(time[:length] / 4, 0, 1)) * (energy / 0.5)
+    for trajectory in range(fake.failures):
+        failure_time[trajectory] = 2.0 + trajectory
+        cause[trajectory] = "enstrophy above 2.5 times the DNS mean"
+        dead = time[:length] > failure_time[trajectory]
+        velocity[trajectory, dead] = np.nan
+        energy[trajectory, dead] = np.nan
+        enstrophy[trajectory] *= 1 + np.clip(time[:length] / 3, 0, 2)
+        enstrophy[trajectory, dead] = np.nan
+    dataset = trajectory_dataset(
+        velocity.astype(np.float32), grid=grid, interval=INTERVAL * 0.8, turnover_time=0.8, attributes={}
+    )
+    write_trajectories(folder / "rollouts.zarr.zip", dataset)
+    shells = np.arange(1, 8)
+    scatter = 1 + 0.05 * random.standard_normal((n, len(shells)))
+    spectrum = (
+        0.5 * shells ** (-5 / 3) * np.where(shells > 3, shells / 3.0, 1.0) ** (2 * fake.slope) * scatter
+    )
+    bins = np.linspace(-8, 8, 81)
+    width = 1 + 0.3 * fake.slope
+    shape = np.exp(-np.sqrt(1 + (bins / width) ** 2) * 1.6)
+    if fake.name == "matched_noise":
+        shape = np.exp(-(bins**2) / 2)
+    density = shape / shape.sum() / (bins[1] - bins[0]) * (1 + 0.03 * random.standard_normal((n, len(bins))))
+    density = np.where(density < 1e-5, 0.0, np.abs(density))
+    alive = np.isnan(failure_time)
+    spectrum[~alive] = np.nan
+    density[~alive] = np.nan
+    data = {
+        "kinetic_energy": (("trajectory", "time"), energy),
+        "enstrophy": (("trajectory", "time"), enstrophy),
+        "divergence": (("trajectory", "time"), np.full((n, length), 1e-7)),
+        "energy_spectrum": (("trajectory", "shell"), spectrum),
+        "vorticity_density": (("trajectory", "vorticity_bin"), density),
+        "increment_density": (("trajectory", "increment_bin"), density),
+        "failure_time": ("trajectory", failure_time),
+        "failure_cause": ("trajectory", cause.astype(str)),
+    }
+    coords = {"time": time[:length], "shell": shells, "vorticity_bin": bins, "increment_bin": bins}
+    if fake.kind != "floor":
+        lead = np.arange(INTERVAL, TEST_LENGTH + 1e-9, INTERVAL)
+        growth = 1 / (
+            1 + np.exp(-(lead[None, :] - fake.decorrelation - 0.3 * random.standard_normal((n, 1))) * 1.3)
+        )
+        data["relative_l2_error"] = (("trajectory", "lead_time"), 1.4 * growth)
+        data["vorticity_correlation"] = (("trajectory", "lead_time"), 1 - growth**0.5)
+        coords["lead_time"] = lead
+    attrs = {"flow": flow, "stepper": fake.name, "kind": fake.kind, "cutoff": 5, "turnover_time": 0.8}
+    xr.Dataset(data, coords=coords, attrs=attrs).to_netcdf(folder / "statistics.nc", engine="h5netcdf")
+    score_frame(fake, flow, d).to_csv(folder / "scores.csv", index=False)
+    listed = [
+        {"trajectory": int(i), "time": float(failure_time[i]), "cause": str(cause[i])}
+        for i in np.flatnonzero(~alive)
+    ]
+    parameters = {"surrogate": 150000, "hybrid": 11000}.get(fake.kind, 0)
+    write_json(
+        folder / "cost.json",
+        {"rollout_seconds": 12.0, "peak_memory_bytes": 3.1e8, "parameters": parameters, "failures": listed},
+    )
+    record(folder, 20.0)
+
+
+def write_costs(folder: Path, flow: str, fakes: list[Fake]) -> None:
+    folder.mkdir(parents=True)
+    rows = [
+        {
+            "flow": flow,
+            "stepper": fake.name,
+            "kind": fake.kind,
+            "seed": "" if fake.seed is None else fake.seed,
+            "batch": batch,
+            "seconds_per_turnover_time": fake.cost * (2 if batch == 1 else 1),
+            "low": 0.97 * fake.cost * (2 if batch == 1 else 1),
+            "high": 1.05 * fake.cost * (2 if batch == 1 else 1),
+            "repeats": 5,
+            "threads": 1,
+            "device": "cpu",
+            "precision": "float32",
+        }
+        for fake in fakes
+        if fake.kind not in ("floor", "control")
+        for batch in (1, TRAJECTORIES)
+    ]
+    pd.DataFrame(rows).to_csv(folder / "cost.csv", index=False)
+    record(folder, 30.0)
+
+
+def write_tree(results: Path) -> Experiment:
+    """Write all artifacts of a 2-D and a 3-D flow."""
+    experiment = Experiment.model_validate(
+        {
+            "name": "synthetic",
+            "seed": 1,
+            "flows": {"kolmogorov": flow_mapping(2), "forced_isotropic": flow_mapping(3)},
+        }
+    )
+    random = np.random.default_rng(0)
+    for dimensions, (name, flow) in zip((2, 3), experiment.flows.items(), strict=True):
+        grid = Grid(flow.large_eddy_grid.points, flow.sides)
+        write_data(results / name / "generate", grid, random, resolution=1.2 if dimensions == 3 else 0.8)
+        for fake in STEPPERS[dimensions]:
+            folder = fake.name if fake.seed is None else f"{fake.name}-seed{fake.seed}"
+            if fake.seed is not None:
+                write_training(results / name / "train" / fake.name / f"seed{fake.seed}", fake, random)
+            write_stepper(results / name / "validate" / folder, fake, name, grid, random)
+        write_costs(results / name / "validate" / "cost", name, STEPPERS[dimensions])
+    return experiment

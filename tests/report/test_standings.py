@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from eddymark.report.collect import collect
+from eddymark.report.standings import (
+    DECORRELATION,
+    ONE_STEP,
+    SPECTRUM,
+    Estimate,
+    Standing,
+    pareto_front,
+    rank,
+    standings,
+)
+from tests.report.conftest import Tree
+
+
+def point(name: str, error: float, cost: float, kind: str = "les", survived: int = 1) -> Standing:
+    return Standing(
+        name,
+        kind,
+        estimates={SPECTRUM.key: Estimate(error, error, error)},
+        survived=survived,
+        rollouts=1,
+        cost_batch=Estimate(cost),
+    )
+
+
+def test_the_pareto_front_holds_whom_nobody_beats_in_both() -> None:
+    rows = [
+        point("cheap", 0.4, 1),
+        point("beaten", 0.5, 2),
+        point("middle", 0.2, 3),
+        point("tied in error", 0.2, 4),
+        point("best", 0.1, 9),
+        point("dead", 0.01, 1, survived=0),
+        point("control", 0.0, 0.1, kind="control"),
+    ]
+    assert [row.name for row in pareto_front(rows)] == ["cheap", "middle", "best"]
+
+
+def test_ranking_puts_the_longest_decorrelation_time_first() -> None:
+    rows = [
+        replace(point(name, 0.1, 1), estimates={DECORRELATION.key: Estimate(time)})
+        for name, time in (("short", 2.0), ("long", 5.0), ("unknown", math.nan))
+    ]
+    assert [row.name for row in rank(rows, DECORRELATION)] == ["long", "short"]
+
+
+def test_standings_hold_the_numbers_of_scores_csv(tree: Tree) -> None:
+    flow = collect(tree.experiment, results=tree.results).flows[0]
+    rows = {row.name: row for row in standings(flow)}
+    table = pd.read_csv(tree.results / "kolmogorov/validate/cnn_hybrid-seed0/scores.csv").set_index(
+        "statistic"
+    )
+    for key in ("spectrum_error", "spectrum_error_upper", "decorrelation_time", "vorticity_pdf_distance"):
+        expected = table.loc[key, ["value", "low", "high", "floor"]].astype(float).tolist()
+        got = rows["cnn_hybrid"].estimates[key]
+        assert [got.value, got.low, got.high] == expected[:3]
+        assert got.floor == expected[3] or math.isnan(expected[3])
+    one_step = table.loc["relative_l2_error", "value"]
+    persistence = rows["persistence"].estimates["relative_l2_error step 1"].value
+    assert rows["cnn_hybrid"][ONE_STEP].value == pytest.approx(one_step / persistence, rel=1e-12)
+    assert (rows["smagorinsky"].survived, rows["smagorinsky"].rollouts) == (2, 4)
+    assert rows["smagorinsky"].failure_time == 2.5
+    assert rows["no_model"].cost_single.value == pytest.approx(2 * rows["no_model"].cost_batch.value)
+    assert [row.kind for row in standings(flow)] == sorted(
+        (row.kind for row in rows.values()), key=["floor", "les", "surrogate", "hybrid", "control"].index
+    )
+
+
+def test_seeds_become_their_median_and_the_hull_of_their_intervals(tree: Tree) -> None:
+    flow = collect(tree.experiment, results=tree.results).flows[0]
+    first = flow.seeds_of("fno")[0]
+    shifted = []
+    for seed, factor in ((1, 3.0), (2, 2.0)):
+        scores = first.scores.copy()
+        scores[["value", "low", "high"]] *= factor
+        shifted.append(replace(first, seed=seed, scores=scores))
+    rows = standings(replace(flow, steppers=(*flow.steppers, *shifted)))
+    pooled = next(row for row in rows if row.name == "fno")
+    single = first.scores.set_index("statistic").loc["spectrum_error"]
+    assert pooled.seeds == 3
+    assert pooled[SPECTRUM].value == pytest.approx(2 * single["value"])
+    assert pooled[SPECTRUM].low == pytest.approx(single["low"])
+    assert pooled[SPECTRUM].high == pytest.approx(3 * single["high"])
+    assert (pooled.survived, pooled.rollouts) == (12, 12)

@@ -1,0 +1,269 @@
+"""Every branch of the verdict, on standings whose outcome is known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from eddymark.report.standings import (
+    DECORRELATION,
+    PRODUCTION,
+    SKEWNESS,
+    SPECTRUM,
+    UPPER_SPECTRUM,
+    Estimate,
+    Score,
+    Standing,
+)
+from eddymark.report.verdict import Verdict, verdict
+
+FLOOR = 0.01
+
+
+def around(value: float, half: float, floor: float = math.nan) -> Estimate:
+    return Estimate(value, value - half, value + half, floor)
+
+
+def row(
+    name: str,
+    kind: str,
+    error: float,
+    *,
+    half: float = 0.005,
+    cost: float = 1.0,
+    survived: int = 8,
+    others: dict[Score, Estimate] | None = None,
+    **more: Any,
+) -> Standing:
+    estimates = {SPECTRUM.key: around(error, half, FLOOR)}
+    estimates |= {score.key: estimate for score, estimate in (others or {}).items()}
+    return Standing(
+        name,
+        kind,
+        estimates=estimates,
+        survived=survived,
+        rollouts=8,
+        failure_time=math.nan if survived == 8 else 12.0,
+        cost_batch=Estimate(cost),
+        cost_single=Estimate(2 * cost),
+        **more,
+    )
+
+
+NO_MODEL = row("no_model", "les", 0.2, cost=0.5)
+FITTED = row("fitted", "les", 0.08, cost=1.0)
+
+
+def judge(*rows: Standing, no_model: str | None = "no_model", dimensions: int = 2, **more: Any) -> Verdict:
+    return verdict(rows, dimensions=dimensions, no_model=no_model, **more)
+
+
+def detail(result: Verdict, beginning: str) -> str:
+    matching = [text for text in result.details if text.startswith(beginning)]
+    assert len(matching) == 1, result.details
+    return matching[0]
+
+
+def test_a_learned_model_below_the_best_les_outside_the_intervals_wins() -> None:
+    text = judge(NO_MODEL, FITTED, row("cnn", "hybrid", 0.04)).sentence
+    assert text.startswith(
+        "A learned model wins: the hybrid cnn has a time-averaged spectrum error of 0.040 [0.035, 0.045] "
+        "decades, 4.0 × the sampling floor, below that of the best LES, fitted (0.080 [0.075, 0.085], 8.0 × "
+        "the sampling floor), outside the 95 % intervals; 8 of 8 rollouts of cnn survived"
+    )
+
+
+def test_a_learned_model_above_the_best_les_outside_the_intervals_loses() -> None:
+    text = judge(NO_MODEL, FITTED, row("fno", "surrogate", 0.12)).sentence
+    assert text.startswith("The surrogate loses: the best learned model, fno, has")
+    assert "above that of the best LES, fitted (0.080 [0.075, 0.085]" in text
+    assert "wins" not in text
+
+
+def test_overlapping_intervals_are_no_difference_beyond_chance() -> None:
+    text = judge(NO_MODEL, FITTED, row("fno", "surrogate", 0.075)).sentence
+    assert text.startswith("No difference beyond chance: the best learned model, the surrogate fno, has")
+    assert "their 95 % intervals overlap" in text
+
+
+def test_touching_intervals_do_not_separate() -> None:
+    touching = row("fno", "surrogate", 0.0625, half=0.0125)
+    assert judge(NO_MODEL, FITTED, touching).sentence.startswith("No difference beyond chance")
+
+
+def test_unknown_intervals_never_separate() -> None:
+    unknown = Standing("fno", "surrogate", estimates={SPECTRUM.key: Estimate(0.001)}, survived=8, rollouts=8)
+    text = judge(NO_MODEL, FITTED, unknown).sentence
+    assert text.startswith("No difference beyond chance")
+    assert "its cost was not measured" in text
+
+
+def test_the_best_learned_model_is_the_one_compared() -> None:
+    text = judge(NO_MODEL, FITTED, row("fno", "surrogate", 0.12), row("cnn", "hybrid", 0.04)).sentence
+    assert "the hybrid cnn has" in text
+    assert "fno" not in text
+
+
+def test_a_winner_with_failed_rollouts_is_said_to_have_failed() -> None:
+    text = judge(NO_MODEL, FITTED, row("cnn", "hybrid", 0.04, survived=5)).sentence
+    assert text.startswith("A learned model wins")
+    assert "but cnn failed in 3 of 8 rollouts (median time 12.0 turnover times)" in text
+
+
+def test_failed_rollouts_of_the_best_les_are_said_too() -> None:
+    fitted = row("fitted", "les", 0.08, survived=6)
+    assert "but fitted failed in 2 of 8 rollouts" in judge(fitted, row("cnn", "hybrid", 0.04)).sentence
+
+
+def test_a_learned_model_without_a_surviving_rollout_cannot_win() -> None:
+    result = judge(NO_MODEL, FITTED, row("fno", "surrogate", 0.001, survived=0))
+    assert result.sentence.startswith(
+        "The learned models lose: none of their rollouts survived, while the LES fitted"
+    )
+    lost = detail(result, "Not ranked")
+    assert "fno (median failure at 12.0 turnover times, time-averaged spectrum error 0.0010" in lost
+
+
+def test_a_learned_model_wins_by_default_when_no_les_survives() -> None:
+    text = judge(row("fitted", "les", 0.08, survived=0), row("fno", "surrogate", 0.2)).sentence
+    assert text.startswith(
+        "The surrogate fno (0.200 [0.195, 0.205] decades) wins by default: no rollout of any LES"
+    )
+    assert "there is no surviving LES to compare with" in text
+
+
+def test_nobody_wins_when_nothing_survives() -> None:
+    rows = (row("fitted", "les", 0.08, survived=0), row("fno", "surrogate", 0.2, survived=0))
+    assert judge(*rows).sentence == "Nobody wins: no rollout of any LES or learned model survived."
+
+
+def test_without_learned_models_the_best_les_is_named() -> None:
+    text = judge(NO_MODEL, FITTED).sentence
+    assert text.startswith(
+        "No learned model took part; the best LES in the time-averaged spectrum error is the LES fitted"
+    )
+
+
+def test_no_headroom_is_said_first_and_questions_the_case() -> None:
+    result = judge(row("no_model", "les", 0.016), row("cnn", "hybrid", 0.002, half=0.001))
+    assert result.sentence.startswith(
+        "The case has no headroom, so it proves nothing for either side (the no-model LES is already within "
+        "1.6 × the sampling floor in the spectrum error: 0.016 [0.011, 0.021] against 0.0100 decades). A "
+        "learned model"
+    )
+
+
+def test_headroom_is_a_multiple_of_the_floor() -> None:
+    assert judge(NO_MODEL, FITTED).headroom.startswith(
+        "There is headroom: the no-model LES is at 20 × the sampling"
+    )
+
+
+def test_a_failing_no_model_les_leaves_headroom() -> None:
+    text = judge(row("no_model", "les", 0.011, survived=0), FITTED)
+    assert text.headroom.startswith("There is headroom: no rollout of the no-model LES survived")
+    assert "no headroom" not in text.sentence
+
+
+def test_headroom_is_unknown_without_a_no_model_les_or_a_floor() -> None:
+    assert judge(FITTED, no_model=None).headroom.startswith(
+        "Headroom unknown: the experiment has no LES without"
+    )
+    bare = Standing("no_model", "les", estimates={SPECTRUM.key: Estimate(0.2)}, survived=1, rollouts=1)
+    assert judge(bare).headroom.startswith("Headroom unknown: no sampling floor")
+
+
+def test_at_equal_cost_an_expensive_les_does_not_count() -> None:
+    costly = row("dynamic", "les", 0.02, cost=5.0)
+    text = judge(NO_MODEL, costly, row("fno", "surrogate", 0.1, cost=1.0)).sentence
+    assert text.startswith("The surrogate loses")
+    assert (
+        "at equal cost (up to 1.1 × its 1.00 s per turnover time) it beats the best LES there, "
+        "no_model (0.200 [0.195, 0.205] decades, 0.500 s)" in text
+    )
+    assert "it is on the cost–accuracy Pareto front" in text
+
+
+def test_at_equal_cost_a_cheap_les_can_still_win_or_draw() -> None:
+    best = row("dynamic", "les", 0.02, cost=5.0)
+    loses = judge(best, FITTED, row("fno", "surrogate", 0.15, cost=1.0)).sentence
+    assert "it loses to fitted (0.080 [0.075, 0.085] decades, 1.00 s), and it is not on the cost" in loses
+    draws = judge(best, FITTED, row("fno", "surrogate", 0.078, cost=1.0)).sentence
+    assert "it does not differ from the best LES there, fitted" in draws
+
+
+def test_ten_per_cent_more_counts_as_equal_cost() -> None:
+    costly = row("dynamic", "les", 0.02, cost=5.0)
+    within = judge(costly, row("les", "les", 0.3, cost=1.09), row("fno", "surrogate", 0.1)).sentence
+    assert "it beats the best LES there, les" in within
+    beyond = judge(costly, row("les", "les", 0.3, cost=1.11), row("fno", "surrogate", 0.1)).sentence
+    assert "there is no surviving LES to compare with" in beyond
+
+
+def test_the_same_rival_at_equal_cost_is_not_repeated() -> None:
+    text = judge(NO_MODEL, FITTED, row("cnn", "hybrid", 0.04, cost=2.0)).sentence
+    assert "the outcome is the same, as fitted takes 1.00 s" in text
+
+
+def test_the_converse_question_is_asked_of_a_costlier_winner() -> None:
+    winner = row("cnn", "hybrid", 0.04, cost=2.0)
+    alone = judge(NO_MODEL, FITTED, winner).sentence
+    assert alone.endswith(
+        "at the lower cost of the best LES (1.00 s) no learned model is affordable and the LES wins."
+    )
+    better = judge(FITTED, winner, row("fno", "surrogate", 0.06)).sentence
+    assert "at the lower cost of the best LES (1.00 s) a learned model wins: fno" in better
+    worse = judge(FITTED, winner, row("fno", "surrogate", 0.16)).sentence
+    assert "the LES wins; the best affordable learned model is fno" in worse
+    equal = judge(FITTED, winner, row("fno", "surrogate", 0.08)).sentence
+    assert "the best affordable learned model, fno (0.080" in equal
+    assert "lower cost of the best LES" not in judge(FITTED, row("cnn", "hybrid", 0.04, cost=0.9)).sentence
+
+
+@pytest.mark.parametrize(("dimensions", "score"), [(2, PRODUCTION), (3, SKEWNESS)])
+def test_each_score_has_its_own_leader(dimensions: int, score: Score) -> None:
+    les = row("a", "les", 0.1, others={score: around(0.5, 0.1), UPPER_SPECTRUM: around(0.1, 0.01)})
+    learned = row("b", "hybrid", 0.1, others={score: around(0.1, 0.1), UPPER_SPECTRUM: around(0.2, 0.01)})
+    result = judge(les, learned, dimensions=dimensions)
+    assert "the hybrid b (0.10 [0.00, 0.20])" in detail(result, f"Lowest {score.title}")
+    assert "ahead of the LES a" in detail(result, f"Lowest {score.title}")
+    assert "the LES a" in detail(result, f"Lowest {UPPER_SPECTRUM.title}")
+    assert "not separated by the intervals from b" in detail(result, f"Lowest {SPECTRUM.title}")
+
+
+def test_a_longer_decorrelation_time_is_better() -> None:
+    les = row("a", "les", 0.1, others={DECORRELATION: around(3.0, 0.1)})
+    learned = row("b", "hybrid", 0.1, others={DECORRELATION: around(4.6, 0.1)})
+    result = judge(les, learned)
+    assert detail(result, "Longest").startswith("Longest decorrelation time: the hybrid b (4.60 [4.50, 4.70]")
+    assert detail(result, "In the other scores") == (
+        "In the other scores, b against a is better in decorrelation time."
+    )
+
+
+def test_training_is_repaid_only_by_a_cheaper_model() -> None:
+    cheap = row("cnn", "hybrid", 0.04, cost=0.5, training_seconds=100.0)
+    text = detail(judge(FITTED, cheap, data_seconds=60.0), "The learned model cnn took")
+    assert (
+        "100 s of training and 60.0 s of data generation, repaid against fitted after 320 simulated" in text
+    )
+    costly = row("cnn", "hybrid", 0.04, cost=1.5, training_seconds=100.0)
+    assert "never repays" in detail(judge(FITTED, costly), "The learned model cnn took")
+
+
+def test_matched_noise_is_exposed_by_the_statistic_that_catches_fakes() -> None:
+    learned = row("cnn", "hybrid", 0.04, others={PRODUCTION: around(0.01, 0.005)})
+    noise = row("matched_noise", "control", 0.01, others={PRODUCTION: around(0.08, 0.005)})
+    text = detail(judge(FITTED, learned, noise), "The spectrum alone")
+    assert "the control matched_noise is no worse in it than cnn" in text
+    assert "palinstrophy production error exposes it (0.0800 against" in text
+    hidden = row("matched_noise", "control", 0.01, others={PRODUCTION: around(0.012, 0.005)})
+    assert detail(judge(FITTED, learned, hidden), "The spectrum alone").endswith("does not expose it.")
+
+
+def test_a_control_never_wins_and_persistence_is_no_fake() -> None:
+    frozen = row("persistence", "control", 0.0)
+    result = judge(NO_MODEL, FITTED, row("cnn", "hybrid", 0.04), frozen)
+    assert "persistence" not in result.sentence + " ".join(result.details)

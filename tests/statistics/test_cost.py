@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from eddymark.statistics.cost import peak_memory, time_steppers
+
+
+class Sleeper:
+    """Takes a known time per output and records when it was called."""
+
+    def __init__(self, name: str, seconds: float, calls: list[str], history: int = 1) -> None:
+        self.interval = 0.5
+        self.history = history
+        self.name = name
+        self.seconds = seconds
+        self.calls = calls
+
+    def __call__(self, past: Tensor) -> Tensor:
+        assert torch.is_inference_mode_enabled()
+        assert past.shape[1] == self.history
+        self.calls.append(self.name)
+        time.sleep(self.seconds)
+        return past[:, -1] + 1
+
+
+def test_timing_alternates_between_steppers_and_orders_them() -> None:
+    calls: list[str] = []
+    steppers = {"slow": Sleeper("slow", 0.006, calls), "fast": Sleeper("fast", 0.001, calls, history=2)}
+    # Two outputs make one turnover time of 1.
+    timings = time_steppers(steppers, torch.zeros(4, 2, 2, 8, 8), turnover_time=1.0, repeats=5)
+    assert calls == ["slow", "slow", "fast", "fast"] * 6
+    assert timings["slow"].median > timings["fast"].median
+    # Two calls of 6 ms for four trajectories.
+    assert timings["slow"].low >= 2 * 0.006 / 4
+    for timing in timings.values():
+        assert timing.low <= timing.median <= timing.high
+        assert timing.repeats == 5
+
+
+def test_the_first_round_is_not_counted() -> None:
+    calls: list[str] = []
+
+    class Compiling(Sleeper):
+        def __call__(self, past: Tensor) -> Tensor:
+            time.sleep(0.3 if not self.calls else 0)
+            return super().__call__(past)
+
+    stepper = Compiling("only", 0.0, calls)
+    timing = time_steppers({"only": stepper}, torch.zeros(1, 1, 2, 8, 8), turnover_time=0.5, repeats=5)
+    assert timing["only"].high < 0.3
+
+
+def test_a_rollout_advances_through_its_own_outputs() -> None:
+    seen: list[float] = []
+
+    class Recorder(Sleeper):
+        def __call__(self, past: Tensor) -> Tensor:
+            seen.append(float(past[0, -1, 0, 0, 0]))
+            return super().__call__(past)
+
+    time_steppers({"a": Recorder("a", 0.0, [])}, torch.zeros(1, 1, 2, 8, 8), turnover_time=1.5, repeats=5)
+    assert seen == [0.0, 1.0, 2.0] * 6
+
+
+def test_too_few_repeats_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 5"):
+        time_steppers({}, torch.zeros(1, 1, 2, 8, 8), turnover_time=1.0, repeats=3)
+
+
+def test_peak_memory_counts_bytes_and_never_falls() -> None:
+    before = peak_memory(torch.device("cpu"))
+    block = np.ones(40_000_000)
+    held = peak_memory(torch.device("cpu"))
+    assert block.nbytes == 320_000_000
+    assert 30e6 < before <= held < 200e9
+    del block
+    assert peak_memory(torch.device("cpu")) >= held

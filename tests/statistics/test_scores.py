@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from torch import Tensor
+
+from eddymark.grid import Grid
+from eddymark.statistics.measure import Scales, Window, measure, measure_scales
+from eddymark.statistics.scores import COLUMNS, score_table
+
+Fields = Callable[..., Tensor]
+
+
+def statistics(
+    velocity: Tensor,
+    *,
+    grid: Grid,
+    scales: Scales,
+    kind: str = "les",
+    truth: Tensor | None = None,
+    failure_time: np.ndarray | None = None,
+    start: float = 1.0,
+) -> xr.Dataset:
+    found = measure(velocity, grid=grid, interval=1.0, window=Window(start), scales=scales, truth=truth)
+    survived = np.full(len(velocity), np.nan)
+    found["failure_time"] = ("trajectory", survived if failure_time is None else failure_time)
+    names = {"flow": "box", "stepper": "dns" if kind == "floor" else "fake", "kind": kind, "seed": ""}
+    return found.assign_attrs(names)
+
+
+def dns_statistics(velocity: Tensor, *, grid: Grid, scales: Scales) -> xr.Dataset:
+    found = statistics(velocity, grid=grid, scales=scales, kind="floor", start=-np.inf)
+    return found.assign_coords(run=("trajectory", np.arange(len(velocity))))
+
+
+def table(prediction: xr.Dataset, dns: xr.Dataset, samples: int = 200) -> pd.DataFrame:
+    return score_table([prediction], dns, seed=0, samples=samples)
+
+
+def row(scores: pd.DataFrame, statistic: str, window: str | None = None) -> pd.Series:
+    chosen = scores[scores["statistic"] == statistic]
+    if window is not None:
+        chosen = chosen[chosen["window"] == window]
+    assert len(chosen) == 1, statistic
+    return chosen.iloc[0]
+
+
+def coherent(phases: Tensor, grid: Grid) -> Tensor:
+    """Triads (2-D) or harmonics (3-D) `(trajectory, time, component, *grid)` with phases `(trajectory, time,
+    3)`.
+
+    The spectrum does not depend on the phases; skewness and palinstrophy production do.
+    """
+    axes = torch.meshgrid(*map(torch.as_tensor, grid.coordinates()), indexing="ij")
+    first, second, third = (
+        phases[..., i].reshape(*phases.shape[:2], *[1] * grid.dimension) for i in range(3)
+    )
+    if grid.dimension == 3:
+        pairs = zip(axes, [axes[1], axes[2], axes[0]], strict=True)
+        waves = [torch.sin(x + first) - 0.4 * torch.sin(2 * x + second) + torch.sin(y) for x, y in pairs]
+        return torch.stack(waves, dim=2)
+    x, y = axes
+    wave = [x + first, x + 2 * y + second, 2 * x + 2 * y + third]
+    # Stream function Σ a cos(wave).
+    u = -2 * 2.0 * torch.sin(wave[1]) + 2 * torch.sin(wave[2])
+    v = torch.sin(wave[0]) + 2.0 * torch.sin(wave[1]) - 2 * torch.sin(wave[2])
+    return torch.stack([u, v], dim=2)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_fake_with_the_exact_spectrum_is_caught_by_the_structure_of_its_gradients(dimension: int) -> None:
+    grid = Grid(points=(12,) * dimension, sides=(2 * np.pi,) * dimension)
+    source = torch.Generator().manual_seed(dimension)
+    phases = 2 * np.pi * torch.rand((6, 60, 3), generator=source, dtype=torch.float64)
+    # A shift of the field shifts the phases of a triad (or of harmonics) together.
+    locked = phases.clone()
+    locked[..., 2] = phases[..., 0] + phases[..., 1]
+    if dimension == 3:
+        locked[..., 1] = 2 * phases[..., 0]
+    truth, fake = coherent(locked, grid), coherent(phases, grid)
+    scales = measure_scales(truth, grid=grid)
+    dns = dns_statistics(truth, grid=grid, scales=scales)
+    scores = table(statistics(fake, grid=grid, scales=scales), dns)
+    occupied = dns["energy_spectrum"].mean("trajectory") > 1e-20
+    assert occupied.sum() >= 2
+    ratio = statistics(fake, grid=grid, scales=scales)["energy_spectrum"].mean("trajectory") / dns[
+        "energy_spectrum"
+    ].mean("trajectory")
+    np.testing.assert_allclose(ratio[occupied.values], 1, rtol=1e-10)
+    name = "derivative_skewness" if dimension == 3 else "palinstrophy_production"
+    caught, value = row(scores, f"{name}_error"), row(scores, name)
+    assert caught.low > 10 * caught.floor
+    assert abs(value.value) < 0.2 * caught.value
+    assert row(scores, "kinetic_energy_error").value == pytest.approx(0, abs=1e-10)
+
+
+def test_a_copy_of_the_dns_distribution_scores_like_the_floor_and_a_scaled_one_does_not(
+    cube: Grid, random_phases: Fields
+) -> None:
+    truth = random_phases(cube, trajectories=12, times=6, seed=1)
+    scales = measure_scales(truth, grid=cube)
+    dns = dns_statistics(truth, grid=cube, scales=scales)
+    same = table(
+        statistics(random_phases(cube, trajectories=12, times=7, seed=2), grid=cube, scales=scales), dns
+    )
+    wrong = table(
+        statistics(1.2 * random_phases(cube, trajectories=12, times=7, seed=3), grid=cube, scales=scales), dns
+    )
+    for name in ("spectrum_error", "spectrum_error_upper", "enstrophy_error", "vorticity_pdf_distance"):
+        assert row(same, name).value < 2.5 * row(same, name).floor, name
+        assert row(wrong, name).value > 4 * row(wrong, name).floor, name
+    assert row(wrong, "spectrum_error").value == pytest.approx(2 * np.log10(1.2), abs=0.01)
+    assert row(wrong, "kinetic_energy").value == pytest.approx(1.44, abs=0.05)
+    assert row(wrong, "kinetic_energy_error").value == pytest.approx(0.44, abs=0.05)
+    assert row(wrong, "divergence").value < 1e-12
+
+
+def test_rows_of_the_dns_are_the_sampling_floor(cube: Grid, random_phases: Fields) -> None:
+    truth = random_phases(cube, trajectories=8, times=3, seed=4)
+    dns = dns_statistics(truth, grid=cube, scales=measure_scales(truth, grid=cube))
+    scores = table(dns, dns)
+    assert set(scores["kind"]) == {"floor"}
+    error = row(scores, "spectrum_error")
+    assert 0 < error.low < error.value == error.floor < error.high
+    ratio = row(scores, "kinetic_energy")
+    assert ratio.low < ratio.value == 1 < ratio.high
+    assert not scores["statistic"].isin(["relative_l2_error", "decorrelation_time"]).any()
+    assert row(scores, "surviving_fraction").value == 1
+
+
+def test_spectrum_scores_use_their_own_shells(cube: Grid, random_phases: Fields) -> None:
+    # 12 points: k_c = 3, upper shells 2 and 3, corner shells up to round(3 √3) = 5.
+    truth = random_phases(cube, trajectories=4, times=3, seed=5)
+    scales = measure_scales(truth, grid=cube)
+    dns = dns_statistics(truth, grid=cube, scales=scales)
+    for shells, expected in {
+        (1,): (1 / np.sqrt(3), 0.0, 1 / np.sqrt(5)),
+        (2, 3): (np.sqrt(2 / 3), 1.0, np.sqrt(2 / 5)),
+        (4, 5): (0.0, 0.0, np.sqrt(2 / 5)),
+        (7,): (0.0, 0.0, 0.0),
+    }.items():
+        fake = statistics(truth, grid=cube, scales=scales, start=-np.inf)
+        fake["energy_spectrum"] = fake["energy_spectrum"].where(
+            ~fake["shell"].isin(shells), fake["energy_spectrum"] * 10
+        )
+        scores = table(fake, dns, samples=10)
+        names = [("spectrum_error", "resolved"), ("spectrum_error_upper", "resolved")]
+        names.append(("spectrum_error_all", "all shells"))
+        found = [row(scores, *name).value for name in names]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_error_rows_are_means_over_trajectories_at_their_step(cube: Grid, random_phases: Fields) -> None:
+    truth = random_phases(cube, trajectories=2, times=7, seed=6)
+    scales = measure_scales(truth, grid=cube)
+    scale = torch.ones(2, 7, dtype=torch.float64)
+    scale[:, 1] = torch.tensor([1.1, 1.3])
+    scale[:, 5] = torch.tensor([2.0, 1.0])
+    fake = statistics(
+        truth * scale[:, :, None, None, None, None], grid=cube, scales=scales, truth=truth[:, 1:]
+    )
+    scores = table(fake, dns_statistics(truth, grid=cube, scales=scales))
+    first = row(scores, "relative_l2_error", "step 1")
+    assert first.value == pytest.approx(0.2)
+    assert (first.low, first.high) == pytest.approx((0.1, 0.3))
+    assert row(scores, "relative_l2_error", "step 2").value == pytest.approx(0)
+    assert row(scores, "relative_l2_error", "step 5").value == pytest.approx(0.5)
+    # There are only six steps of truth.
+    assert np.isnan(row(scores, "relative_l2_error", "step 10").value)
+    # Never decorrelated: the end of the data is the lower bound.
+    assert row(scores, "decorrelation_time").value == 6
+
+
+def test_failed_rollouts_stay_in_the_table(cube: Grid, random_phases: Fields) -> None:
+    truth = random_phases(cube, trajectories=4, times=6, seed=7)
+    scales = measure_scales(truth, grid=cube)
+    dns = dns_statistics(truth, grid=cube, scales=scales)
+    velocity = random_phases(cube, trajectories=4, times=6, seed=8)
+    whole = table(
+        statistics(velocity, grid=cube, scales=scales, truth=truth[:, 1:]),
+        dns,
+    )
+    lost = velocity.clone()
+    lost[:, 2:] = torch.nan
+    times = np.array([2.0, 2.0, 1.0, 1.5])
+    scores = table(
+        statistics(lost, grid=cube, scales=scales, truth=truth[:, 1:], failure_time=times),
+        dns,
+    )
+    assert scores[["statistic", "window"]].equals(whole[["statistic", "window"]])
+    for name in ("spectrum_error", "kinetic_energy", "vorticity_pdf_distance", "derivative_skewness_error"):
+        assert np.isnan(row(scores, name)[["value", "low", "high"]].astype(float)).all(), name
+    assert row(scores, "spectrum_error").floor == row(whole, "spectrum_error").floor
+    assert row(scores, "surviving_fraction").value == 0
+    assert row(scores, "failure_time").value == 1.75
+    assert row(whole, "surviving_fraction").value == 1
+    assert np.isnan(row(whole, "failure_time").value)
+    assert row(scores, "relative_l2_error", "step 1").value > 0.5
+    assert row(scores, "decorrelation_time").value <= 2
+
+
+def test_columns_are_those_of_the_file_format(square: Grid, random_phases: Fields) -> None:
+    truth = random_phases(square, trajectories=4, times=3, seed=9)
+    scales = measure_scales(truth, grid=square)
+    fake = statistics(truth, grid=square, scales=scales, truth=truth[:, 1:])
+    fake["constraint_activity"] = ("trajectory", np.ones(4))
+    scores = table(fake, dns_statistics(truth, grid=square, scales=scales))
+    assert tuple(scores.columns) == COLUMNS
+    assert not scores.duplicated(["statistic", "window"]).any()
+    assert {"palinstrophy_production", "palinstrophy_production_error"} <= set(scores["statistic"])
+    assert not scores["statistic"].str.contains("skewness").any()
+    assert row(scores, "constraint_activity").value == 1
+
+
+def test_pooled_seeds_widen_the_interval_by_their_scatter(square: Grid, random_phases: Fields) -> None:
+    truth = random_phases(square, trajectories=8, times=20, seed=10)
+    scales = measure_scales(truth, grid=square)
+    dns = dns_statistics(truth, grid=square, scales=scales)
+    seeds = [statistics(factor * truth, grid=square, scales=scales) for factor in (0.8, 1.0, 1.2)]
+    pooled = row(score_table(seeds, dns, seed=0, samples=500), "kinetic_energy")
+    single = row(score_table(seeds[1:2], dns, seed=0, samples=500), "kinetic_energy")
+    assert pooled.value == pytest.approx((0.64 + 1 + 1.44) / 3, rel=0.05)
+    assert pooled.high - pooled.low > 2 * (single.high - single.low)
+
+
+def test_the_table_is_reproducible(cube: Grid, random_phases: Fields) -> None:
+    truth = random_phases(cube, trajectories=8, times=4, seed=11)
+    scales = measure_scales(truth, grid=cube)
+    dns = dns_statistics(truth, grid=cube, scales=scales)
+    fake = statistics(1.1 * truth, grid=cube, scales=scales, truth=truth[:, 1:])
+    pd.testing.assert_frame_equal(table(fake, dns), table(fake, dns))
+    other = score_table([fake], dns, seed=1, samples=200)
+    assert not other["low"].equals(table(fake, dns)["low"])
+    assert other["value"].equals(table(fake, dns)["value"])

@@ -1,0 +1,295 @@
+"""The whole training stage on small data."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from eddymark.config.schema import Experiment
+from eddymark.errors import EddymarkError
+from eddymark.stages import train
+from eddymark.statistics.errors import relative_l2_error
+from eddymark.stepping.build import split_files, trainable_stepper
+from eddymark.stepping.rollout import rollout
+from eddymark.storage import load_weights
+from eddymark.training import module, windows
+from eddymark.training.loop import CHECKPOINT
+from eddymark.training.module import Training
+from eddymark.training.windows import Windows
+
+from .conftest import experiment, write_split
+
+
+def run(setup: Experiment, results: Path, folder: Path) -> Path:
+    """Run the stage and return its output folder."""
+    output = folder / "output"
+    output.mkdir(parents=True, exist_ok=True)
+    train.run(setup, "flow", "network", 0, results=results, output=output, work=folder / "work")
+    return output
+
+
+def history(output: Path) -> pd.DataFrame:
+    return pd.read_csv(output / "history.csv")
+
+
+def validation_windows(results: Path) -> Tensor:
+    """Return the initial states and truths of the validation: one turnover time, five steps."""
+    files = split_files(experiment().flows["flow"], "flow", "validation", results)
+    return Windows(files, dtype=torch.float32).spread(6, most=16, stride=6)
+
+
+def assert_same_training(first: Path, second: Path) -> None:
+    one, two = load_file(first / "weights.safetensors"), load_file(second / "weights.safetensors")
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name
+    pd.testing.assert_frame_equal(
+        history(first).drop(columns="seconds"), history(second).drop(columns="seconds"), check_exact=True
+    )
+
+
+def without_symmetries(setup: Experiment) -> Experiment:
+    """The law of the test data is not that of the flow: it has no symmetries but translations in x."""
+    data = setup.model_dump()
+    data["flows"]["flow"]["surrogates"]["network"]["augmentation"] = {"shifts": True, "symmetries": False}
+    return Experiment.model_validate(data)
+
+
+def test_training_learns_a_linear_law(results: Path, tmp_path: Path) -> None:
+    setup = without_symmetries(experiment(steps=240, steps_per_epoch=60, average_decay=0.9))
+    rows = history(run(setup, results, tmp_path))
+    truth = validation_windows(results)
+    persistence = relative_l2_error(truth[:, :1].expand_as(truth[:, 1:]), truth[:, 1:]).mean()
+    assert rows["validation_error"].iloc[-1] < 0.2 * float(persistence)
+    # The loss of three unrolled steps at the end is even below that of one step at the start.
+    assert rows["training_loss"].iloc[-1] < 0.4 * rows["training_loss"].iloc[0]
+
+
+def test_history_shows_schedule_and_curriculum(results: Path, tmp_path: Path) -> None:
+    rows = history(run(experiment(steps=22, steps_per_epoch=4), results, tmp_path))
+    assert rows.columns.tolist() == [
+        "epoch",
+        "step",
+        "unroll",
+        "learning_rate",
+        "training_loss",
+        "validation_error",
+        "seconds",
+    ]
+    assert rows["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert rows["step"].tolist() == [4, 8, 12, 16, 20, 22]
+    assert rows["unroll"].tolist() == [1, 1, 3, 3, 3, 3]
+    # Warm-up over 4 steps to 5e-3, then half a cosine over the other 18.
+    cosine = [2.5e-3 * (1 + np.cos(np.pi * (step - 1 - 4) / 18)) for step in rows["step"][1:]]
+    np.testing.assert_allclose(rows["learning_rate"], [5e-3 * 4 / 5, *cosine])
+    assert rows["seconds"].is_monotonic_increasing
+
+
+def test_the_optimiser_uses_the_learning_rate_of_the_history(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[float] = []
+    original = Training.on_train_batch_end
+
+    def record(self: Training, *arguments: Any) -> None:
+        original(self, *arguments)
+        assert self.trainer is not None
+        used.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    monkeypatch.setattr(Training, "on_train_batch_end", record)
+    rows = history(run(experiment(), results, tmp_path))
+    assert len(used) == 24
+    assert len(set(used)) > 20
+    # After a step, Lightning has already moved on to the rate of the next.
+    recorded = rows["learning_rate"].tolist()
+    assert [used[step - 2] for step in rows["step"]] == pytest.approx(recorded)
+
+
+def test_stored_weights_are_the_best_average_and_give_its_validation_error(
+    results: Path, tmp_path: Path
+) -> None:
+    setup = experiment()
+    output = run(setup, results, tmp_path)
+    stepper = trainable_stepper(setup, "flow", "network", 0)
+    load_weights(output / "weights.safetensors", stepper)
+    truth = validation_windows(results)
+    predicted = rollout(stepper.eval(), truth[:, :1], 5).velocity
+    error = float(relative_l2_error(predicted[:, 1:], truth[:, 1:]).mean())
+    assert error == pytest.approx(history(output)["validation_error"].min(), rel=1e-5)
+    description = json.loads((output / "model.json").read_text())
+    assert description["best_validation_error"] == history(output)["validation_error"].min()
+    assert description["best_epoch"] == history(output)["validation_error"].argmin() + 1
+    assert description["parameters"] == sum(p.numel() for p in stepper.parameters())
+
+
+def test_average_follows_its_formula(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+    original = Training.on_train_batch_end
+
+    def record(self: Training, *arguments: Any) -> None:
+        if not seen:
+            seen.append((Tensor(), self.average.operator.lift.weight.clone()))  # type: ignore[operator, union-attr]
+        original(self, *arguments)
+        weights = (m.operator.lift.weight.detach().clone() for m in (self.stepper, self.average))  # type: ignore[operator, union-attr]
+        seen.append(tuple(weights))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Training, "on_train_batch_end", record)
+    run(experiment(average_decay=0.5), results, tmp_path)
+    expected = seen[0][1]
+    for step, (current, average) in enumerate(seen[1:], start=1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * current
+        torch.testing.assert_close(average, expected)
+    assert not torch.equal(seen[-1][0], seen[-1][1])
+
+
+def test_best_epoch_is_remembered_when_later_ones_improve_on_worse_ones(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = iter([3.0, 1.0, 2.0, 1.5])
+    averages: list[Tensor] = []
+    original = Training.on_validation_epoch_end
+
+    def pretend(self: Training) -> None:
+        self._validation_errors = [torch.tensor([next(errors)])]
+        averages.append(self.average.operator.lift.weight.clone())  # type: ignore[operator, union-attr]
+        original(self)
+
+    monkeypatch.setattr(Training, "on_validation_epoch_end", pretend)
+    output = run(experiment(), results, tmp_path)
+    assert json.loads((output / "model.json").read_text())["best_epoch"] == 2
+    stored = load_file(output / "weights.safetensors")["operator.lift.weight"]
+    assert torch.equal(stored, averages[1])
+    assert not torch.equal(stored, averages[3])
+
+
+def test_validation_and_test_data_leave_training_untouched(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    original = windows.open_trajectories
+
+    def record(path: Path) -> Any:
+        opened.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr(windows, "open_trajectories", record)
+    # No test data exist here at all; then the validation data are replaced and test data appear.
+    first = run(experiment(), results, tmp_path / "first")
+    assert set(opened) == {"train.zarr.zip", "validation.zarr.zip"}
+    write_split(results, "validation", seed=3)
+    write_split(results, "test", seed=4)
+    opened.clear()
+    second = run(experiment(), results, tmp_path / "second")
+    assert "test.zarr.zip" not in opened
+    normalisers = [
+        json.loads((output / "model.json").read_text())["normaliser"] for output in (first, second)
+    ]
+    assert normalisers[0] == normalisers[1]
+    assert normalisers[0]["state_scale"] not in (0.0, 1.0)
+    assert history(first)["training_loss"].tolist() == history(second)["training_loss"].tolist()
+    assert (history(first)["validation_error"] != history(second)["validation_error"]).all()
+
+
+def test_normaliser_is_fitted_to_the_training_data(results: Path, tmp_path: Path) -> None:
+    output = run(experiment(), results, tmp_path)
+    files = split_files(experiment().flows["flow"], "flow", "train", results)
+    pairs = Windows(files, dtype=torch.float64).spread(2, most=256)
+    fitted = json.loads((output / "model.json").read_text())["normaliser"]
+    assert fitted["state_scale"] == pytest.approx(float(pairs.square().mean().sqrt()), rel=1e-5)
+    increment = (pairs[:, 1] - pairs[:, 0]).square().mean().sqrt()
+    assert fitted["increment_scale"] == pytest.approx(float(increment), rel=1e-5)
+
+
+def test_seeds_give_different_weights_and_equal_seeds_equal_ones(results: Path, tmp_path: Path) -> None:
+    first = run(experiment(), results, tmp_path / "first")
+    second = run(experiment(), results, tmp_path / "second")
+    assert_same_training(first, second)
+    other = tmp_path / "other"
+    other.mkdir()
+    train.run(experiment(), "flow", "network", 1, results=results, output=other, work=tmp_path / "work")
+    weights = [load_file(folder / "weights.safetensors")["operator.lift.weight"] for folder in (first, other)]
+    assert not torch.equal(*weights)
+
+
+def test_divergence_is_reported_and_the_last_good_checkpoint_resumes(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    original = module.unrolled_loss
+
+    def fail(*arguments: Any, **keywords: Any) -> Tensor:
+        nonlocal calls
+        calls += 1
+        loss: Tensor = original(*arguments, **keywords)
+        return loss * torch.nan if calls == 15 else loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "unrolled_loss", fail)
+        with pytest.raises(EddymarkError, match=r"training diverged in step 15: loss nan"):
+            run(experiment(), results, tmp_path / "stopped")
+    # Only tensors and plain types: nothing is unpickled.
+    state = torch.load(tmp_path / "stopped" / "work" / CHECKPOINT, weights_only=True)
+    assert state["global_step"] == 12
+    assert len(state["training"]["history"]) == 2
+    resumed = run(experiment(), results, tmp_path / "stopped")
+    assert_same_training(resumed, run(experiment(), results, tmp_path / "undisturbed"))
+
+
+def test_a_killed_training_resumes_to_the_identical_result(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    program = (
+        "import sys; from pathlib import Path; from tests.training.conftest import experiment; "
+        "from tests.training.test_train import run; run(experiment(), Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])}
+    command = [sys.executable, "-c", program, str(results), str(folder)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 3"):
+                break
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (folder / "output" / "weights.safetensors").exists()
+    assert (folder / "work" / CHECKPOINT).exists()
+    resumed = run(experiment(), results, folder)
+    assert_same_training(resumed, run(experiment(), results, tmp_path / "undisturbed"))
+    # Everything is done now: running again only writes the same files once more.
+    before = (resumed / "history.csv").read_text()
+    run(experiment(), results, folder)
+    assert (resumed / "history.csv").read_text() == before
+
+
+def test_a_job_logs_one_line_per_epoch_and_nothing_else(
+    results: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(experiment(), results, tmp_path)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 4
+    pattern = (
+        r"epoch 2  step 12/24  unroll 1  loss [\d.]+  validation [\d.]+  [\d.]+ it/s  \d+:\d\d:\d\d left"
+    )
+    assert re.fullmatch(pattern, lines[1])
+
+
+def test_validation_trajectories_without_a_single_step_are_refused(results: Path, tmp_path: Path) -> None:
+    write_split(results, "validation", seed=2, outputs=1)
+    with pytest.raises(EddymarkError, match=r"validation trajectories have 1 outputs; .* need 2"):
+        run(experiment(), results, tmp_path)
