@@ -151,8 +151,9 @@ def test_parseval_and_round_trip_on_any_grid(points: list[int], sides: list[floa
 
 
 @pytest.mark.parametrize(
-    ("points", "sides"), [((16,), (1.0,)), ((15, 16), (1.0, 1.0)), ((16, 16), (1.0, -1.0)), ((2, 4), (1.0, 1.0))]
+    ("points", "sides"),
+    [((16,), (1.0,)), ((15, 16), (1.0, 1.0)), ((16, 16), (1.0, -1.0)), ((2, 4), (1.0, 1.0))],
 )
 def test_impossible_grids_are_refused(points: tuple[int, ...], sides: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="must be|needs"):
+    with pytest.raises(ValueError, match=r"must be|needs"):
         Grid(points, sides)

@@ -27,30 +27,63 @@ _NAMES_ONLY = (
 """Modules that cannot change a result: they start jobs, describe them or map names to paths."""
 
 
-def source_fingerprint(
-    modules: Iterable[str], *, packages: Mapping[str, Path], files: Iterable[Path] = ()
-) -> str:
-    """Return a digest of modules and of all they import, directly or not, at the top or inside functions.
+class SourceTree:
+    """The sources of some packages as they are now; each file is looked at once.
 
     Arguments:
-        modules: dotted names of modules, or of classes and functions in them.
         packages: folder of each top package whose sources count; imports from others are not followed.
-        files: other files whose bytes count, such as templates.
     """
-    pending = [parent for name in modules for parent in _with_parents(name, packages)]
-    digests: dict[str, str] = {}
-    while pending:
-        module = pending.pop()
-        if module in digests or _is_names_only(module):
-            continue
-        path = _file_of(module, packages)
-        assert path is not None
-        digests[module], imports = _read(path, path.stat().st_mtime_ns, module)
-        for name in imports:
-            if name.partition(".")[0] in packages:
-                pending += _with_parents(name, packages)
-    content = [sorted(digests.items()), [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def __init__(self, packages: Mapping[str, Path]) -> None:
+        self.packages = dict(packages)
+        self._paths: dict[str, Path | None] = {}
+        self._modules: dict[str, tuple[str, set[str]]] = {}
+
+    def fingerprint(self, modules: Iterable[str], files: Iterable[Path] = ()) -> str:
+        """Return a digest of modules and of all they import, directly or not, at the top or inside functions.
+
+        Arguments:
+            modules: dotted names of modules, or of classes and functions in them.
+            files: other files whose bytes count, such as templates.
+        """
+        pending = {module for name in modules for module in self._with_parents(name)}
+        seen: set[str] = set()
+        while pending:
+            module = pending.pop()
+            if not _is_names_only(module):
+                seen.add(module)
+                pending |= self._module(module)[1] - seen
+        digests = [(module, self._module(module)[0]) for module in sorted(seen)]
+        content = [digests, [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def _module(self, module: str) -> tuple[str, set[str]]:
+        """Return the digest of a module and the modules which it imports."""
+        if module not in self._modules:
+            path = self._path(module)
+            assert path is not None
+            digest, imports = _read(path, path.stat().st_mtime_ns, module)
+            self._modules[module] = digest, {found for name in imports for found in self._with_parents(name)}
+        return self._modules[module]
+
+    def _with_parents(self, dotted_path: str) -> list[str]:
+        """Return the module which a dotted path names or lies in, and the packages above it."""
+        parts = dotted_path.split(".")
+        if parts[0] not in self.packages:
+            return []
+        modules = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        return [module for module in modules if self._path(module) is not None]
+
+    def _path(self, module: str) -> Path | None:
+        """Return the source file of a module, or None if there is no such module."""
+        if module not in self._paths:
+            top, *parts = module.split(".")
+            base = self.packages[top].joinpath(*parts)
+            candidates = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+            if self.packages[top].suffix == ".py":
+                candidates = (base, base)
+            self._paths[module] = next((path for path in candidates if path.is_file()), None)
+        return self._paths[module]
 
 
 @cache
@@ -61,16 +94,14 @@ def foreign_fingerprint(dotted_path: str) -> str:
     """
     top = dotted_path.partition(".")[0]
     distribution = _distribution(top)
-    if distribution is not None and '"editable": true' not in (
-        distribution.read_text("direct_url.json") or ""
-    ):
+    if distribution is not None and '"editable": true' not in (distribution.read_text("direct_url.json") or ""):
         return f"{distribution.metadata['Name']} {distribution.version}"
     spec = importlib.util.find_spec(top)
     if spec is None or spec.origin is None:
         return "not installed"
     origin = Path(spec.origin)
     folder = origin.parent if origin.name == "__init__.py" else origin
-    return source_fingerprint([dotted_path], packages={top: folder})
+    return SourceTree({top: folder}).fingerprint([dotted_path])
 
 
 def _distribution(top: str) -> importlib.metadata.Distribution | None:
@@ -82,30 +113,8 @@ def _distribution(top: str) -> importlib.metadata.Distribution | None:
         return importlib.metadata.distribution(names[0]) if names else None
 
 
-def _with_parents(dotted_path: str, packages: Mapping[str, Path]) -> list[str]:
-    """Return the module which a dotted path names or lies in, and the packages above it."""
-    parts = dotted_path.split(".")
-    modules = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
-    return [module for module in modules if _file_of(module, packages) is not None]
-
-
 def _is_names_only(module: str) -> bool:
     return module in _NAMES_ONLY or module.startswith("eddymark.config.")
-
-
-def _file_of(module: str, packages: Mapping[str, Path]) -> Path | None:
-    """Return the source file of a module, or None if there is no such module."""
-    top, *parts = module.split(".")
-    if top not in packages:
-        return None
-    base = packages[top]
-    if base.suffix == ".py":
-        return base if not parts else None
-    package = base.joinpath(*parts, "__init__.py")
-    if package.is_file():
-        return package
-    path = base.joinpath(*parts).with_suffix(".py") if parts else package
-    return path if path.is_file() else None
 
 
 @cache

@@ -71,7 +71,7 @@ class Grid:
 
     def coordinates(self) -> list[NDArray[np.float64]]:
         """Return the points of each axis, from 0 (included) to the side (excluded)."""
-        return [np.arange(n) * h for n, h in zip(self.points, self.spacing, strict=True)]
+        return [np.arange(n, dtype=np.float64) * h for n, h in zip(self.points, self.spacing, strict=True)]
 
     def coarsened(self, points: Sequence[int]) -> Grid:
         """Return the grid of the same box with other numbers of points."""
@@ -111,7 +111,7 @@ class SpectralSpace:
         factors = [2 * math.pi / side for side in grid.sides]
         mesh = np.meshgrid(*[i * f for i, f in zip(indices, factors, strict=True)], indexing="ij")
         odd = [
-            np.where(2 * np.abs(i) == n, 0, i) * f
+            np.where(2 * np.abs(i) == n, 0, i).astype(np.float64) * f
             for i, n, f in zip(indices, grid.points, factors, strict=True)
         ]
         self._wavenumbers = np.stack(mesh)
@@ -204,7 +204,7 @@ class SpectralSpace:
         """
         k = self.wavenumbers
         component = -self.grid.dimension - 1
-        pressure = (k * spectrum).sum(dim=component, keepdim=True) * self.inverse_wavenumber_squared
+        pressure: Tensor = (k * spectrum).sum(dim=component, keepdim=True) * self.inverse_wavenumber_squared
         return spectrum - k * pressure
 
     def symmetrise(self, spectrum: Tensor) -> Tensor:
@@ -245,7 +245,7 @@ class SpectralSpace:
         )
 
     def mode_energy(self, spectrum: Tensor) -> Tensor:
-        """Return ½ |û|² per mode, summed over components and counting mirrored modes: `(..., d, *modes)` → `(..., *modes)`."""
+        """Return ½ |û|² per mode, summed over components, mirrored modes counted: `(..., d, *modes)` → `(..., *modes)`."""
         power = (spectrum.real**2 + spectrum.imag**2).sum(dim=-self.grid.dimension - 1)
         return 0.5 * self.multiplicity * power
 

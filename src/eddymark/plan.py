@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from eddymark.closures import CLOSURES
-from eddymark.config.names import CONTROLS
 from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
-from eddymark.fingerprint import foreign_fingerprint, source_fingerprint
+from eddymark.config.steppers import stepper_names
+from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
 from eddymark.operators import OPERATORS
 
@@ -61,131 +61,91 @@ class Job:
 def plan(experiment: Experiment) -> dict[str, Job]:
     """Return all jobs of an experiment by folder, upstream jobs first."""
     jobs: dict[str, Job] = {}
+    tree = SourceTree({"eddymark": _PACKAGE})
     for name, flow in experiment.flows.items():
-        for job in _flow_jobs(experiment, name, flow, jobs):
+        for job in _flow_jobs(experiment, name, flow, tree, jobs):
             jobs[job.folder] = job
-    report = _job(
-        jobs,
-        "report",
-        "",
-        "",
-        None,
-        "report",
-        list(jobs),
-        experiment.model_dump(mode="json"),
-        _flow_types(experiment),
-    )
+    types = [FLOWS[flow.type] for flow in experiment.flows.values()]
+    everything = experiment.model_dump(mode="json")
+    report = _job(tree, jobs, "report", "", "report", everything, types, list(jobs))
     return jobs | {report.folder: report}
 
 
-def stepper_name(model: str, seed: int) -> str:
-    """Return the name under which one trained model is validated."""
-    return f"{model}-seed{seed}"
-
-
-def _flow_jobs(experiment: Experiment, name: str, flow: Flow, jobs: dict[str, Job]) -> Iterator[Job]:
+def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, jobs: dict[str, Job]) -> Iterator[Job]:
     execution = experiment.model_dump(mode="json", include={"device", "precision", "threads"})
     data = {
         "seed": experiment.seed,
-        "flow": flow.model_dump(
-            mode="json", exclude={"reference", "validation", "large_eddy_simulations", "surrogates"}
-        ),
+        "flow": flow.model_dump(mode="json", exclude={"validation", "large_eddy_simulations", "surrogates"}),
     }
     judged = data | execution | {"validation": flow.validation.model_dump(mode="json")}
     types = [FLOWS[flow.type]]
 
     generated = [f"{name}/generate/{shard}" for shard in range(flow.sampling.shards)]
     for shard, folder in enumerate(generated):
-        yield _job(jobs, "generate", name, str(shard), None, folder, [], data, types)
+        yield _job(tree, jobs, "generate", name, folder, data, types, [], item=str(shard))
 
-    trained: dict[str, list[str]] = {}
-    for model, surrogate in flow.surrogates.items():
-        for seed in surrogate.seeds:
-            folder = f"{name}/train/{model}/seed{seed}"
-            fragment = data | execution | {"model": surrogate.model_dump(mode="json", exclude={"seeds"})}
-            yield _job(
-                jobs,
-                "train",
-                name,
-                model,
-                seed,
-                folder,
-                generated,
-                fragment,
-                types + _surrogate_types(surrogate),
-            )
-            trained.setdefault(model, []).append(folder)
-
-    def validate(stepper: str, section: Any, upstream: list[str], used: list[str]) -> Job:
-        folder = f"{name}/validate/{stepper}"
-        fragment = judged | {"stepper": section}
-        return _job(
-            jobs, "validate", name, stepper, None, folder, generated + upstream, fragment, types + used
-        )
-
-    yield validate("dns", None, [], [])
-    for key, simulation in flow.large_eddy_simulations.items():
-        yield validate(key, simulation.model_dump(mode="json"), [], _closure_types(simulation))
-    for key, surrogate in flow.surrogates.items():
-        for seed, folder in zip(surrogate.seeds, trained[key], strict=True):
+    trained = []
+    for stepper in stepper_names(flow):
+        section: Any = None
+        used, needed = types, generated
+        if stepper.seed is not None:
+            surrogate = flow.surrogates[stepper.name]
             section = surrogate.model_dump(mode="json", exclude={"seeds"})
-            yield validate(stepper_name(key, seed), section, [folder], _surrogate_types(surrogate))
-    for control in CONTROLS:
-        yield validate(control, None, [], [])
+            used = types + _surrogate_types(surrogate)
+            folder = f"{name}/train/{stepper.name}/seed{stepper.seed}"
+            fragment = data | execution | {"model": section}
+            yield _job(
+                tree, jobs, "train", name, folder, fragment, used, generated, item=stepper.name, seed=stepper.seed
+            )
+            trained.append(folder)
+            needed = [*generated, folder]
+        elif stepper.kind == "les":
+            simulation = flow.large_eddy_simulations[stepper.name]
+            section = simulation.model_dump(mode="json")
+            used = types + _closure_types(simulation)
+        folder = f"{name}/validate/{stepper.folder}"
+        fragment = judged | {"stepper": section}
+        yield _job(tree, jobs, "validate", name, folder, fragment, used, needed, item=stepper.folder)
 
     models = flow.model_dump(mode="json", include={"large_eddy_simulations", "surrogates"})
-    used = [
-        path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)
-    ]
+    used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
     used += [path for surrogate in flow.surrogates.values() for path in _surrogate_types(surrogate)]
-    upstream = generated + [folder for folders in trained.values() for folder in folders]
-    yield _job(
-        jobs,
-        "cost",
-        name,
-        "",
-        None,
-        f"{name}/validate/cost",
-        upstream,
-        data | execution | models,
-        types + used,
-    )
+    fragment = data | execution | models
+    yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, generated + trained)
 
 
 def _job(
+    tree: SourceTree,
     jobs: dict[str, Job],
     stage: str,
     flow: str,
-    name: str,
-    seed: int | None,
     folder: str,
-    upstream: list[str],
     fragment: dict[str, Any],
     registered: list[str],
+    upstream: list[str],
+    *,
+    item: str = "",
+    seed: int | None = None,
 ) -> Job:
-    own = {"stage": stage, "flow": flow, "name": name, "seed": seed}
+    own = {"stage": stage, "flow": flow, "name": item, "seed": seed}
     fragment = fragment | {"job": own}
     content = {
         "fragment": fragment,
-        "sources": _sources(stage, tuple(sorted(set(registered)))),
+        "sources": _sources(tree, stage, sorted(set(registered))),
         "upstream": {key: jobs[key].signature for key in upstream},
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     signature = hashlib.sha256(text.encode()).hexdigest()
-    return Job(stage, flow, name, seed, folder, tuple(upstream), fragment, signature)
+    return Job(stage, flow, item, seed, folder, tuple(upstream), fragment, signature)
 
 
-def _sources(stage: str, registered: Iterable[str]) -> list[str]:
+def _sources(tree: SourceTree, stage: str, registered: Iterable[str]) -> list[str]:
     """Return the fingerprints of what a job runs: its driver and the classes that it looks up by name."""
     own = [path for path in registered if path.startswith("eddymark.")]
     foreign = [path for path in registered if not path.startswith("eddymark.")]
     templates = sorted((_PACKAGE / "report" / "templates").rglob("*")) if stage == "report" else []
-    fingerprint = source_fingerprint(
-        [f"eddymark.stages.{stage}", *own],
-        packages={"eddymark": _PACKAGE},
-        files=[path for path in templates if path.is_file()],
-    )
-    return [fingerprint, *map(foreign_fingerprint, foreign)]
+    files = [path for path in templates if path.is_file()]
+    return [tree.fingerprint([f"eddymark.stages.{stage}", *own], files), *map(foreign_fingerprint, foreign)]
 
 
 def _closure_types(simulation: LargeEddySimulation) -> list[str]:
@@ -198,7 +158,3 @@ def _surrogate_types(surrogate: Surrogate) -> list[str]:
     if surrogate.operator is not None:
         types.append(OPERATORS.get(surrogate.operator.type, surrogate.operator.type))
     return types
-
-
-def _flow_types(experiment: Experiment) -> list[str]:
-    return [FLOWS[flow.type] for flow in experiment.flows.values()]

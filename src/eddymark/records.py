@@ -71,7 +71,7 @@ def upstream_digests(job: Job, jobs: Mapping[str, Job], results: Path) -> dict[s
     for folder in job.upstream:
         record = read_record(results / folder)
         if record.get("signature") != jobs[folder].signature:
-            state = "is out of date" if record else "does not exist"
+            state = "was made by another configuration or other sources" if record else "does not exist"
             raise EddymarkError(f"{results / folder} {state}, but {job.folder} needs it: run it first")
         digests[folder] = record["outputs"]
     return digests

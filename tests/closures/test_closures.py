@@ -40,7 +40,9 @@ def turbulent(points: tuple[int, ...]) -> tuple[NavierStokes, torch.Tensor]:
     spectrum = random_spectrum(fine, batch=1)
     spectrum = spectrum * torch.exp(-fine.space.wavenumber_squared / 8)
     energy = fine.space.energy_spectrum(spectrum).sum()
-    spectrum = TimeIntegration("runge_kutta_4", 1.0).advance(fine, spectrum * (2 / energy).sqrt(), 1.0, steps=40)
+    spectrum = TimeIntegration("runge_kutta_4", 1.0).advance(
+        fine, spectrum * (2 / energy).sqrt(), 1.0, steps=40
+    )
     coarse = NavierStokes(Grid(points, sides), viscosity=0.03)
     restrict = GridFilter(fine.space, coarse.grid, Filter(type="sharp"))
     return coarse, coarse.space.to_spectral(restrict(spectrum))
@@ -91,7 +93,9 @@ def test_galilean_invariance(name: str, points: tuple[int, ...]) -> None:
     velocity = solver.space.to_physical(spectrum)
     closure = make(name, solver.space)
     tau = stress(closure, solver.space, velocity)
-    assert torch.allclose(stress(closure, solver.space, velocity + 3.0), tau, atol=1e-9 * float(tau.abs().max()))
+    assert torch.allclose(
+        stress(closure, solver.space, velocity + 3.0), tau, atol=1e-9 * float(tau.abs().max())
+    )
 
 
 @pytest.mark.parametrize("name", STRESS_MODELS)
@@ -127,7 +131,7 @@ def test_dynamic_model_recovers_the_constant_of_a_smagorinsky_truth() -> None:
     """If the resolved stress L is what a Smagorinsky model of constant C_s² gives, L = C_s² M, C must be C_s²."""
     grid = Grid((24, 24, 24), (BOX,) * 3)
     space = SpectralSpace(grid)
-    solver, spectrum = turbulent(grid.points)
+    _, spectrum = turbulent(grid.points)
     width = filter_width(grid)
     closure = DynamicSmagorinsky(space=space, filter_width=width)
     resolved = ResolvedVelocity(space, spectrum)

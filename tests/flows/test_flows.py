@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,10 @@ def test_transformations_vary_and_can_be_switched_off(name: str) -> None:
     window = torch.randn((2, *([case.coarse_grid.dimension]), *case.coarse_grid.points))
     random = np.random.default_rng(0)
     assert torch.equal(case.transform(window, random, shifts=False, symmetries=False), window)
-    seen = {float(case.transform(window, random, shifts=True, symmetries=True)[(0,) * window.ndim]) for _ in range(20)}
+    seen = {
+        float(case.transform(window, random, shifts=True, symmetries=True)[(0,) * window.ndim])
+        for _ in range(20)
+    }
     assert len(seen) > 10
 
 
@@ -98,7 +102,7 @@ def test_splits_never_overlap_and_keep_the_gap(name: str) -> None:
     sampling = case.configuration.sampling
     parts = sorted(part for stretches in schedule(case).values() for part in stretches)
     assert parts[0][0] == round(sampling.spin_up / sampling.interval)
-    for (_, end), (start, _) in zip(parts, parts[1:], strict=False):
+    for (_, end), (start, _) in pairwise(parts):
         assert start - end == round(sampling.gap / sampling.interval) > 0
 
 
@@ -129,4 +133,7 @@ def test_sampling_repeats_bit_for_bit_and_its_budget_closes(small: Flow) -> None
     for split in first.velocity:
         np.testing.assert_array_equal(first.velocity[split], second.velocity[split])
     interior = first.budget.iloc[1:-1]
-    assert interior["residual"].abs().max() < 0.02 * interior["dissipation"].mean() + 0.02 * interior["injection"].abs().max()
+    assert (
+        interior["residual"].abs().max()
+        < 0.02 * interior["dissipation"].mean() + 0.02 * interior["injection"].abs().max()
+    )

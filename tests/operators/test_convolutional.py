@@ -15,9 +15,7 @@ def test_commutes_with_translations_across_the_boundary(points: tuple[int, ...])
     axes = tuple(range(2, field.dim()))
     shifts = tuple(range(1, len(axes) + 1))
     output = net(field)
-    torch.testing.assert_close(
-        net(field.roll(shifts, axes)) / output.std(), output.roll(shifts, axes) / output.std()
-    )
+    torch.testing.assert_close(net(field.roll(shifts, axes)) / output.std(), output.roll(shifts, axes) / output.std())
 
 
 def test_kernel_reaches_the_stated_neighbours_only() -> None:

@@ -19,6 +19,8 @@ CASES = [
 def network(modes: tuple[int, ...], *, layers: int = 3, seed: int = 0) -> FourierNeuralOperator:
     torch.manual_seed(seed)
     net = FourierNeuralOperator(3, 2, dimension=len(modes), width=5, modes=modes, layers=layers).double()
+    with torch.no_grad():
+        net.project_out.weight.mul_(10)
     for layer in [net.lift, *net.pointwise, net.project_in, net.project_out]:
         nn.init.normal_(layer.bias)
     return net
@@ -95,9 +97,7 @@ def test_commutes_with_translations(points: tuple[int, ...], modes: tuple[int, .
     field = torch.randn(2, 3, *points, dtype=torch.float64)
     axes = tuple(range(2, field.dim()))
     shifts = tuple(range(1, len(axes) + 1))
-    torch.testing.assert_close(
-        net(field.roll(shifts, axes)), net(field).roll(shifts, axes), rtol=0, atol=1e-13
-    )
+    torch.testing.assert_close(net(field.roll(shifts, axes)), net(field).roll(shifts, axes), rtol=0, atol=1e-13)
 
 
 def test_convolution_is_the_same_on_every_grid() -> None:
@@ -193,14 +193,14 @@ def test_inference_is_deterministic_and_leaves_training_possible() -> None:
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_variance_is_kept_at_the_start(dimension: int) -> None:
+def test_variance_is_kept_at_the_start_up_to_the_small_output(dimension: int) -> None:
     torch.manual_seed(0)
     modes = 5
     net = FourierNeuralOperator(3, 64, dimension=dimension, width=24, modes=modes, layers=4)
     points = (2 * modes + 2,) * dimension
     with torch.no_grad():
         rms = float(net(torch.randn(4, 3, *points)).square().mean().sqrt())
-    assert 0.5 < rms < 1.5
+    assert 0.05 < rms < 0.15
 
 
 def test_output_has_not_changed() -> None:

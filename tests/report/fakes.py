@@ -66,9 +66,7 @@ def flow_mapping(dimensions: int) -> dict[str, Any]:
         for fake in fakes
         if fake.kind == "les" and fake.seed is None
     }
-    surrogates = {
-        fake.name: {"kind": fake.kind, "schedule": schedule} for fake in fakes if fake.seed is not None
-    }
+    surrogates = {fake.name: {"kind": fake.kind, "schedule": schedule} for fake in fakes if fake.seed is not None}
     return {
         "type": "kolmogorov" if dimensions == 2 else "forced_isotropic",
         "reference": {"length": "box / 2 pi", "velocity": "forcing amplitude"},

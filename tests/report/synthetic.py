@@ -157,9 +157,7 @@ def write_stepper(folder: Path, fake: Fake, flow: str, grid: Grid, random: np.ra
     write_trajectories(folder / "rollouts.zarr.zip", dataset)
     shells = np.arange(1, 8)
     scatter = 1 + 0.05 * random.standard_normal((n, len(shells)))
-    spectrum = (
-        0.5 * shells ** (-5 / 3) * np.where(shells > 3, shells / 3.0, 1.0) ** (2 * fake.slope) * scatter
-    )
+    spectrum = 0.5 * shells ** (-5 / 3) * np.where(shells > 3, shells / 3.0, 1.0) ** (2 * fake.slope) * scatter
     bins = np.linspace(-8, 8, 81)
     width = 1 + 0.3 * fake.slope
     shape = np.exp(-np.sqrt(1 + (bins / width) ** 2) * 1.6)
@@ -183,18 +181,22 @@ def write_stepper(folder: Path, fake: Fake, flow: str, grid: Grid, random: np.ra
     coords = {"time": time[:length], "shell": shells, "vorticity_bin": bins, "increment_bin": bins}
     if fake.kind != "floor":
         lead = np.arange(INTERVAL, TEST_LENGTH + 1e-9, INTERVAL)
-        growth = 1 / (
-            1 + np.exp(-(lead[None, :] - fake.decorrelation - 0.3 * random.standard_normal((n, 1))) * 1.3)
-        )
+        growth = 1 / (1 + np.exp(-(lead[None, :] - fake.decorrelation - 0.3 * random.standard_normal((n, 1))) * 1.3))
         data["relative_l2_error"] = (("trajectory", "lead_time"), 1.4 * growth)
         data["vorticity_correlation"] = (("trajectory", "lead_time"), 1 - growth**0.5)
         coords["lead_time"] = lead
-    attrs = {"flow": flow, "stepper": fake.name, "kind": fake.kind, "cutoff": 5, "turnover_time": 0.8}
+    attrs = {
+        "flow": flow,
+        "stepper": fake.name,
+        "kind": fake.kind,
+        "cutoff": 5,
+        "highest_shell": 7,
+        "turnover_time": 0.8,
+    }
     xr.Dataset(data, coords=coords, attrs=attrs).to_netcdf(folder / "statistics.nc", engine="h5netcdf")
     score_frame(fake, flow, d).to_csv(folder / "scores.csv", index=False)
     listed = [
-        {"trajectory": int(i), "time": float(failure_time[i]), "cause": str(cause[i])}
-        for i in np.flatnonzero(~alive)
+        {"trajectory": int(i), "time": float(failure_time[i]), "cause": str(cause[i])} for i in np.flatnonzero(~alive)
     ]
     parameters = {"surrogate": 150000, "hybrid": 11000}.get(fake.kind, 0)
     write_json(

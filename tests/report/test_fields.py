@@ -47,7 +47,7 @@ def test_failed_states_are_grey_and_axes_point_right_and_up() -> None:
     red, green, blue = (int(part) for part in picture[3, 3])
     assert red > 80 > max(green, blue)
     assert len(set(picture[0, 0].tolist())) == 1
-    assert picture[0, 0, 0] == 217
+    assert picture[0, 0, 0] == 216
 
 
 def test_the_colour_scale_ignores_rare_extremes() -> None:

@@ -55,9 +55,7 @@ def test_ranking_puts_the_longest_decorrelation_time_first() -> None:
 def test_standings_hold_the_numbers_of_scores_csv(tree: Tree) -> None:
     flow = collect(tree.experiment, results=tree.results).flows[0]
     rows = {row.name: row for row in standings(flow)}
-    table = pd.read_csv(tree.results / "kolmogorov/validate/cnn_hybrid-seed0/scores.csv").set_index(
-        "statistic"
-    )
+    table = pd.read_csv(tree.results / "kolmogorov/validate/cnn_hybrid-seed0/scores.csv").set_index("statistic")
     for key in ("spectrum_error", "spectrum_error_upper", "decorrelation_time", "vorticity_pdf_distance"):
         expected = table.loc[key, ["value", "low", "high", "floor"]].astype(float).tolist()
         got = rows["cnn_hybrid"].estimates[key]

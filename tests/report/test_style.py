@@ -29,7 +29,7 @@ def test_kinds_differ_without_colour() -> None:
 
 
 def test_a_name_looks_the_same_in_every_flow() -> None:
-    twice = Styles(steppers() + [("new", "les")] + steppers())
+    twice = Styles([*steppers(), ("new", "les"), *steppers()])
     once = Styles(steppers())
     for pair in steppers():
         assert twice.style_for(*pair) == once.style_for(*pair)

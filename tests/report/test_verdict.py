@@ -119,18 +119,14 @@ def test_failed_rollouts_of_the_best_les_are_said_too() -> None:
 
 def test_a_learned_model_without_a_surviving_rollout_cannot_win() -> None:
     result = judge(NO_MODEL, FITTED, row("fno", "surrogate", 0.001, survived=0))
-    assert result.sentence.startswith(
-        "The learned models lose: none of their rollouts survived, while the LES fitted"
-    )
+    assert result.sentence.startswith("The learned models lose: none of their rollouts survived, while the LES fitted")
     lost = detail(result, "Not ranked")
     assert "fno (median failure at 12.0 turnover times, time-averaged spectrum error 0.0010" in lost
 
 
 def test_a_learned_model_wins_by_default_when_no_les_survives() -> None:
     text = judge(row("fitted", "les", 0.08, survived=0), row("fno", "surrogate", 0.2)).sentence
-    assert text.startswith(
-        "The surrogate fno (0.200 [0.195, 0.205] decades) wins by default: no rollout of any LES"
-    )
+    assert text.startswith("The surrogate fno (0.200 [0.195, 0.205] decades) wins by default: no rollout of any LES")
     assert "there is no surviving LES to compare with" in text
 
 
@@ -149,16 +145,26 @@ def test_without_learned_models_the_best_les_is_named() -> None:
 def test_no_headroom_is_said_first_and_questions_the_case() -> None:
     result = judge(row("no_model", "les", 0.016), row("cnn", "hybrid", 0.002, half=0.001))
     assert result.sentence.startswith(
-        "The case has no headroom, so it proves nothing for either side (the no-model LES is already within "
-        "1.6 × the sampling floor in the spectrum error: 0.016 [0.011, 0.021] against 0.0100 decades). A "
-        "learned model"
+        "The case has no headroom, so it proves nothing for either side: the no-model LES is already within "
+        "1.6 × the sampling floor in the spectrum error (0.016 [0.011, 0.021] against 0.0100 decades). A learned"
     )
 
 
 def test_headroom_is_a_multiple_of_the_floor() -> None:
-    assert judge(NO_MODEL, FITTED).headroom.startswith(
-        "There is headroom: the no-model LES is at 20 × the sampling"
-    )
+    assert judge(NO_MODEL, FITTED).headroom.startswith("There is headroom: the no-model LES is at 20 × the sam")
+
+
+def test_the_upper_shells_alone_can_leave_headroom() -> None:
+    upper = {UPPER_SPECTRUM: around(0.3, 0.01, floor=0.01)}
+    result = judge(row("no_model", "les", 0.016, others=upper))
+    assert "and 30 × the floor in that of the upper shells" in result.headroom
+    assert "no headroom" not in result.sentence
+    exhausted = judge(row("no_model", "les", 0.016, others={UPPER_SPECTRUM: around(0.02, 0.01, floor=0.01)}))
+    assert exhausted.sentence.startswith("The case has no headroom")
+
+
+def test_a_model_named_like_its_kind_is_named_once() -> None:
+    assert "wins: the hybrid has" in judge(NO_MODEL, FITTED, row("hybrid", "hybrid", 0.04)).sentence
 
 
 def test_a_failing_no_model_les_leaves_headroom() -> None:
@@ -168,9 +174,7 @@ def test_a_failing_no_model_les_leaves_headroom() -> None:
 
 
 def test_headroom_is_unknown_without_a_no_model_les_or_a_floor() -> None:
-    assert judge(FITTED, no_model=None).headroom.startswith(
-        "Headroom unknown: the experiment has no LES without"
-    )
+    assert judge(FITTED, no_model=None).headroom.startswith("Headroom unknown: the experiment has no LES without")
     bare = Standing("no_model", "les", estimates={SPECTRUM.key: Estimate(0.2)}, survived=1, rollouts=1)
     assert judge(bare).headroom.startswith("Headroom unknown: no sampling floor")
 
@@ -210,9 +214,7 @@ def test_the_same_rival_at_equal_cost_is_not_repeated() -> None:
 def test_the_converse_question_is_asked_of_a_costlier_winner() -> None:
     winner = row("cnn", "hybrid", 0.04, cost=2.0)
     alone = judge(NO_MODEL, FITTED, winner).sentence
-    assert alone.endswith(
-        "at the lower cost of the best LES (1.00 s) no learned model is affordable and the LES wins."
-    )
+    assert alone.endswith("at the lower cost of the best LES (1.00 s) no learned model is affordable and the LES wins.")
     better = judge(FITTED, winner, row("fno", "surrogate", 0.06)).sentence
     assert "at the lower cost of the best LES (1.00 s) a learned model wins: fno" in better
     worse = judge(FITTED, winner, row("fno", "surrogate", 0.16)).sentence
@@ -246,9 +248,7 @@ def test_a_longer_decorrelation_time_is_better() -> None:
 def test_training_is_repaid_only_by_a_cheaper_model() -> None:
     cheap = row("cnn", "hybrid", 0.04, cost=0.5, training_seconds=100.0)
     text = detail(judge(FITTED, cheap, data_seconds=60.0), "The learned model cnn took")
-    assert (
-        "100 s of training and 60.0 s of data generation, repaid against fitted after 320 simulated" in text
-    )
+    assert "100 s of training and 60.0 s of data generation, repaid against fitted after 320 simulated" in text
     costly = row("cnn", "hybrid", 0.04, cost=1.5, training_seconds=100.0)
     assert "never repays" in detail(judge(FITTED, costly), "The learned model cnn took")
 

@@ -50,7 +50,7 @@ def test_held_shells_do_not_multiply_what_the_transform_cannot_see() -> None:
 
 
 def test_long_single_precision_run_stays_at_its_statistics() -> None:
-    """> 50 turnover times (1.5 each) of forced float32 flow: energy and dissipation in the second half as in the first."""
+    """> 50 turnover times (1.5 each) of forced float32 flow: energy and dissipation late as early."""
     solver = cube(16, torch.float32)
     space = solver.space
     spectrum = solver.forcing.constrain(random_spectrum(cube(16), batch=2).to(torch.complex64) * 0.05)
@@ -107,9 +107,13 @@ def test_ledger_counts_what_held_shells_add() -> None:
     dissipated = torch.zeros(2, dtype=torch.float64)
     start = solver.space.mode_energy(spectrum).sum(dim=axes)
     for _ in range(40):
-        before = 2 * 0.018 * (solver.space.wavenumber_squared * solver.space.mode_energy(spectrum)).sum(dim=axes)
+        before = (
+            2 * 0.018 * (solver.space.wavenumber_squared * solver.space.mode_energy(spectrum)).sum(dim=axes)
+        )
         spectrum = INTEGRATION.advance(solver, spectrum, 0.01, steps=1, ledger=ledger)
-        after = 2 * 0.018 * (solver.space.wavenumber_squared * solver.space.mode_energy(spectrum)).sum(dim=axes)
+        after = (
+            2 * 0.018 * (solver.space.wavenumber_squared * solver.space.mode_energy(spectrum)).sum(dim=axes)
+        )
         dissipated += 0.005 * (before + after)
     change = solver.space.mode_energy(spectrum).sum(dim=axes) - start
     assert torch.allclose(torch.as_tensor(ledger.injected), change + dissipated, rtol=1e-2)

@@ -18,7 +18,9 @@ RUNGE_KUTTA_4 = TimeIntegration("runge_kutta_4", 1.0)
 
 def random_spectrum(solver: NavierStokes, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
     random = torch.Generator().manual_seed(seed)
-    noise = torch.randn((batch, solver.grid.dimension, *solver.grid.points), generator=random, dtype=torch.float64)
+    noise = torch.randn(
+        (batch, solver.grid.dimension, *solver.grid.points), generator=random, dtype=torch.float64
+    )
     return solver.space.project(solver.space.to_spectral(noise))
 
 
@@ -91,7 +93,7 @@ def test_three_dimensional_taylor_green_energy_decays_at_twice_viscosity_times_e
 
 
 def test_inviscid_taylor_green_enstrophy_growth_matches_the_series() -> None:
-    """⟨ω²⟩/2 = 3/8 (1 + 5/48 t² + …) for the vortex without viscosity (Brachet et al. 1983, J. Fluid Mech. 130, 411)."""
+    """⟨ω²⟩/2 = 3/8 (1 + 5/48 t² + …) for the vortex without viscosity (Brachet et al., J. Fluid Mech. 130, 1983)."""
     grid = Grid((16, 16, 16), (BOX,) * 3)
     solver = NavierStokes(grid, viscosity=1e-30)
     x, y, z = torch.meshgrid(*[torch.as_tensor(c) for c in grid.coordinates()], indexing="ij")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from eddymark.storage import trajectory_dataset, write_trajectories
 
 POINTS = 12
 INTERVAL = 0.2
+SPACE = SpectralSpace(Grid(points=(POINTS, POINTS), sides=(2 * np.pi, 2 * np.pi)))
 
 
 def experiment(**schedule: Any) -> Experiment:
-    """Return an experiment of one flow with a network and a fitted closure."""
+    """Return an experiment of one flow with one model of each kind."""
     stretch = {"stretches": 2, "length": 4.0}
     settings = {
         "steps": 24,
@@ -69,6 +71,27 @@ def experiment(**schedule: Any) -> Experiment:
                             "objective": {"curriculum": curriculum, "shell_energy_weight": 0.01},
                             "schedule": settings,
                         },
+                        "closure": {
+                            "kind": "les",
+                            "solver": no_model | {"closure": {"type": "fitted_spectral_viscosity"}},
+                            "objective": {"curriculum": curriculum},
+                            "schedule": settings,
+                        },
+                        "foreign": {
+                            "kind": "surrogate",
+                            "operator": {
+                                "type": "neuralop.models.FNO",
+                                "arguments": {"n_modes": [5, 5], "hidden_channels": 4, "positional_embedding": None},
+                            },
+                            "schedule": settings,
+                        },
+                        "hybrid": {
+                            "kind": "hybrid",
+                            "solver": no_model,
+                            "operator": {"type": "convolutional", "arguments": {"width": 6, "layers": 2}},
+                            "objective": {"curriculum": curriculum},
+                            "schedule": settings,
+                        },
                     },
                 }
             },
@@ -76,29 +99,35 @@ def experiment(**schedule: Any) -> Experiment:
     )
 
 
-def write_split(folder: Path, split: str, *, seed: int, outputs: int = 21) -> None:
-    """Write two shards of two trajectories in which each mode decays and turns: û(t + T) = û(t) exp(−0.03 k² + 0.3 i k_x)."""
-    grid = Grid(points=(POINTS, POINTS), sides=(2 * np.pi, 2 * np.pi))
-    space = SpectralSpace(grid)
-    factor = torch.exp(-0.03 * space.wavenumber_squared + 0.3j * space.wavenumbers[0])
+def turning_and_decaying(states: torch.Tensor) -> torch.Tensor:
+    """Return the states an interval later under the law û(t + T) = û(t) exp(−0.03 k² + 0.3 i k_x)."""
+    factor = torch.exp(-0.03 * SPACE.wavenumber_squared + 0.3j * SPACE.wavenumbers[0])
+    return SPACE.to_physical(factor * SPACE.to_spectral(states))
+
+
+def write_split(
+    folder: Path,
+    split: str,
+    *,
+    seed: int,
+    outputs: int = 21,
+    law: Callable[[torch.Tensor], torch.Tensor] = turning_and_decaying,
+) -> None:
+    """Write two shards of two trajectories which obey a law from random solenoidal states on."""
     for shard in range(2):
         random = generator(seed, split, shard)
-        spectrum = space.project(
-            space.to_spectral(torch.as_tensor(random.standard_normal((2, 2, *grid.points))))
-        )
-        spectra = [spectrum]
+        noise = torch.as_tensor(random.standard_normal((2, 2, *SPACE.grid.points)))
+        states = [SPACE.to_physical(SPACE.project(SPACE.to_spectral(noise)))]
         for _ in range(outputs - 1):
-            spectra.append(spectra[-1] * factor)
-        velocity = space.to_physical(torch.stack(spectra, dim=1)).numpy().astype(np.float32)
+            states.append(law(states[-1]))
+        velocity = torch.stack(states, dim=1).numpy().astype(np.float32)
         path = folder / "flow" / "generate" / str(shard) / f"{split}.zarr.zip"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        write_trajectories(
-            path,
-            trajectory_dataset(
-                velocity, grid=grid, interval=INTERVAL, turnover_time=1.0, attributes={"turnover_time": 1.0}
-            ),
+        dataset = trajectory_dataset(
+            velocity, grid=SPACE.grid, interval=INTERVAL, turnover_time=1.0, attributes={"turnover_time": 1.0}
         )
+        write_trajectories(path, dataset)
 
 
 @pytest.fixture

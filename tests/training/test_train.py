@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -18,11 +19,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from eddymark.config.schema import Experiment
+from eddymark.config.schema import Experiment, Flow
 from eddymark.errors import EddymarkError
+from eddymark.flows.build import build_flow
 from eddymark.stages import train
 from eddymark.statistics.errors import relative_l2_error
-from eddymark.stepping.build import split_files, trainable_stepper
+from eddymark.stepping.build import build_simulation, split_files, trainable_stepper
 from eddymark.stepping.rollout import rollout
 from eddymark.storage import load_weights
 from eddymark.training import module, windows
@@ -33,11 +35,11 @@ from eddymark.training.windows import Windows
 from .conftest import experiment, write_split
 
 
-def run(setup: Experiment, results: Path, folder: Path) -> Path:
+def run(setup: Experiment, results: Path, folder: Path, *, model: str = "network", seed: int = 0) -> Path:
     """Run the stage and return its output folder."""
     output = folder / "output"
     output.mkdir(parents=True, exist_ok=True)
-    train.run(setup, "flow", "network", 0, results=results, output=output, work=folder / "work")
+    train.run(setup, "flow", model, seed, results=results, output=output, work=folder / "work")
     return output
 
 
@@ -61,6 +63,18 @@ def assert_same_training(first: Path, second: Path) -> None:
     )
 
 
+def stop_in_step(step: int, patch: pytest.MonkeyPatch) -> None:
+    """Make the loss of a step NaN."""
+    calls = itertools.count(1)
+    original = module.unrolled_loss
+
+    def fail(*arguments: Any, **keywords: Any) -> Tensor:
+        loss: Tensor = original(*arguments, **keywords)
+        return loss * torch.nan if next(calls) == step else loss
+
+    patch.setattr(module, "unrolled_loss", fail)
+
+
 def without_symmetries(setup: Experiment) -> Experiment:
     """The law of the test data is not that of the flow: it has no symmetries but translations in x."""
     data = setup.model_dump()
@@ -76,6 +90,60 @@ def test_training_learns_a_linear_law(results: Path, tmp_path: Path) -> None:
     assert rows["validation_error"].iloc[-1] < 0.2 * float(persistence)
     # The loss of three unrolled steps at the end is even below that of one step at the start.
     assert rows["training_loss"].iloc[-1] < 0.4 * rows["training_loss"].iloc[0]
+
+
+def viscous(states: Tensor) -> Tensor:
+    """The flow's equations with twice its viscosity over one interval."""
+    data = experiment().flows["flow"].model_dump()
+    data["viscosity"] *= 2
+    flow = build_flow(Flow.model_validate(data))
+    simulation = build_simulation(
+        flow,
+        flow.configuration.large_eddy_simulations["no_model"],
+        dtype=torch.float64,
+        device=torch.device("cpu"),
+    )
+    with torch.no_grad():
+        return simulation(states[:, None])
+
+
+def test_closure_constants_are_recovered_through_the_solver(tmp_path: Path) -> None:
+    for seed, split in enumerate(("train", "validation")):
+        write_split(tmp_path, split, seed=seed, law=viscous)
+    setup = experiment(steps=120, steps_per_epoch=60, learning_rate=0.05, average_decay=0.9)
+    output = run(setup, tmp_path, tmp_path, model="closure")
+    # The data hold twice the viscosity: the closure must add once more in every shell that the forcing leaves to decay.
+    ratio = load_file(output / "weights.safetensors")["closure.ratio"]
+    np.testing.assert_allclose(ratio[1:5], 1.0, atol=0.02)
+    assert history(output)["validation_error"].iloc[-1] < 1e-3
+
+
+def test_a_hybrid_learns_what_its_solver_lacks(tmp_path: Path) -> None:
+    for seed, split in enumerate(("train", "validation")):
+        write_split(tmp_path, split, seed=seed, law=viscous)
+    setup = experiment(steps=120, steps_per_epoch=60, learning_rate=0.01, average_decay=0.9)
+    output = run(setup, tmp_path, tmp_path, model="hybrid")
+    stepper = trainable_stepper(setup, "flow", "hybrid", 0)
+    truth = validation_windows(tmp_path)
+    alone = rollout(stepper.simulation, truth[:, :1], 5).velocity  # type: ignore[arg-type]
+    error = relative_l2_error(alone[:, 1:], truth[:, 1:]).mean()
+    assert history(output)["validation_error"].iloc[-1] < 0.3 * float(error)
+
+
+def test_an_operator_of_another_package_trains_and_resumes(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("neuralop")
+    setup = experiment(steps=12)
+    undisturbed = run(setup, results, tmp_path / "undisturbed", model="foreign")
+    state = load_file(undisturbed / "weights.safetensors")
+    assert any(value.is_complex() for value in state.values())
+    load_weights(undisturbed / "weights.safetensors", trainable_stepper(setup, "flow", "foreign", 0))
+    with monkeypatch.context() as patch:
+        stop_in_step(8, patch)
+        with pytest.raises(EddymarkError):
+            run(setup, results, tmp_path / "stopped", model="foreign")
+    assert_same_training(run(setup, results, tmp_path / "stopped", model="foreign"), undisturbed)
 
 
 def test_history_shows_schedule_and_curriculum(results: Path, tmp_path: Path) -> None:
@@ -118,9 +186,7 @@ def test_the_optimiser_uses_the_learning_rate_of_the_history(
     assert [used[step - 2] for step in rows["step"]] == pytest.approx(recorded)
 
 
-def test_stored_weights_are_the_best_average_and_give_its_validation_error(
-    results: Path, tmp_path: Path
-) -> None:
+def test_stored_weights_are_the_best_average_and_give_its_validation_error(results: Path, tmp_path: Path) -> None:
     setup = experiment()
     output = run(setup, results, tmp_path)
     stepper = trainable_stepper(setup, "flow", "network", 0)
@@ -195,9 +261,7 @@ def test_validation_and_test_data_leave_training_untouched(
     opened.clear()
     second = run(experiment(), results, tmp_path / "second")
     assert "test.zarr.zip" not in opened
-    normalisers = [
-        json.loads((output / "model.json").read_text())["normaliser"] for output in (first, second)
-    ]
+    normalisers = [json.loads((output / "model.json").read_text())["normaliser"] for output in (first, second)]
     assert normalisers[0] == normalisers[1]
     assert normalisers[0]["state_scale"] not in (0.0, 1.0)
     assert history(first)["training_loss"].tolist() == history(second)["training_loss"].tolist()
@@ -218,9 +282,7 @@ def test_seeds_give_different_weights_and_equal_seeds_equal_ones(results: Path, 
     first = run(experiment(), results, tmp_path / "first")
     second = run(experiment(), results, tmp_path / "second")
     assert_same_training(first, second)
-    other = tmp_path / "other"
-    other.mkdir()
-    train.run(experiment(), "flow", "network", 1, results=results, output=other, work=tmp_path / "work")
+    other = run(experiment(), results, tmp_path / "other", seed=1)
     weights = [load_file(folder / "weights.safetensors")["operator.lift.weight"] for folder in (first, other)]
     assert not torch.equal(*weights)
 
@@ -228,17 +290,8 @@ def test_seeds_give_different_weights_and_equal_seeds_equal_ones(results: Path, 
 def test_divergence_is_reported_and_the_last_good_checkpoint_resumes(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = 0
-    original = module.unrolled_loss
-
-    def fail(*arguments: Any, **keywords: Any) -> Tensor:
-        nonlocal calls
-        calls += 1
-        loss: Tensor = original(*arguments, **keywords)
-        return loss * torch.nan if calls == 15 else loss
-
     with monkeypatch.context() as patch:
-        patch.setattr(module, "unrolled_loss", fail)
+        stop_in_step(15, patch)
         with pytest.raises(EddymarkError, match=r"training diverged in step 15: loss nan"):
             run(experiment(), results, tmp_path / "stopped")
     # Only tensors and plain types: nothing is unpickled.
@@ -260,11 +313,14 @@ def test_a_killed_training_resumes_to_the_identical_result(results: Path, tmp_pa
     command = [sys.executable, "-c", program, str(results), str(folder)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
+        lines = []
         for line in process.stderr:
+            lines.append(line)
             if line.startswith("epoch 3"):
                 break
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
+    assert [line[:7] for line in lines] == ["epoch 1", "epoch 2", "epoch 3"]
     assert not (folder / "output" / "weights.safetensors").exists()
     assert (folder / "work" / CHECKPOINT).exists()
     resumed = run(experiment(), results, folder)
@@ -283,9 +339,7 @@ def test_a_job_logs_one_line_per_epoch_and_nothing_else(
     assert captured.out == ""
     lines = captured.err.splitlines()
     assert len(lines) == 4
-    pattern = (
-        r"epoch 2  step 12/24  unroll 1  loss [\d.]+  validation [\d.]+  [\d.]+ it/s  \d+:\d\d:\d\d left"
-    )
+    pattern = r"epoch 2  step 12/24  unroll 1  loss [\d.]+  validation [\d.]+  [\d.]+ it/s  \d+:\d\d:\d\d left"
     assert re.fullmatch(pattern, lines[1])
 
 

@@ -84,9 +84,7 @@ def test_an_epoch_switches_in_the_middle_and_the_last_one_is_shorter(results: Pa
     assert [draw.unroll for draw in data.epoch(0)] == [1] * 10
     assert [draw.unroll for draw in data.epoch(1)] == [3] * 10
     assert [draw.unroll for draw in data.epoch(2)] == [3] * 5
-    data.objective = Objective(
-        curriculum=(CurriculumStage(start=0, unroll=1), CurriculumStage(start=0.6, unroll=2))
-    )
+    data.objective = Objective(curriculum=(CurriculumStage(start=0, unroll=1), CurriculumStage(start=0.6, unroll=2)))
     assert [draw.unroll for draw in data.epoch(1)] == [1] * 5 + [2] * 5
     assert data[data.epoch(1)[4]].shape == (4, 3, 2, 12, 12)
     assert data[data.epoch(1)[5]].shape == (4, 4, 2, 12, 12)
@@ -123,9 +121,7 @@ def test_trajectories_shorter_than_the_longest_window_are_refused(results: Path)
         TrainingBatches(
             Windows(files(results), dtype=torch.float32),
             history=1,
-            objective=Objective(
-                curriculum=(CurriculumStage(start=0, unroll=1), CurriculumStage(start=0.9, unroll=25))
-            ),
+            objective=Objective(curriculum=(CurriculumStage(start=0, unroll=1), CurriculumStage(start=0.9, unroll=25))),
             steps=10,
             steps_per_epoch=5,
             batch_size=1,

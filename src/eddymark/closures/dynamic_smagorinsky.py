@@ -17,8 +17,8 @@ class DynamicSmagorinsky(Closure):
         τ_ij = −2 C Δ² |S| S_ij,    C = ⟨L_ij M_ij⟩ / ⟨M_ij M_ij⟩, not below zero
         L_ij = (u_i u_j)^ − û_i û_j (traceless part),    M_ij = 2 Δ² [(|S| S_ij)^ − α² |Ŝ| Ŝ_ij]
 
-    with the sharp test filter ^ of width α Δ (modes |k_i| ≤ k_c / α) and averages ⟨⟩ over the volume. C is computed once
-    per time step.
+    with the sharp test filter ^ of width α Δ (modes |k_i| ≤ k_c / α) and averages ⟨⟩ over the volume. C is computed
+    once per time step.
 
     Arguments:
         space: spectral space of the LES.
@@ -59,11 +59,16 @@ class DynamicSmagorinsky(Closure):
         magnitude = strain_rate_magnitude(strain_rate, dimension)
         grid_stress = magnitude.unsqueeze(1) * strain_rate[:, :-1]
         filtered = test_filter(torch.cat([products, grid_stress], dim=1))
-        tested = space.to_physical(mask * torch.cat([resolved.spectrum, resolved.strain_rate_spectrum], dim=1))
+        tested = space.to_physical(
+            mask * torch.cat([resolved.spectrum, resolved.strain_rate_spectrum], dim=1)
+        )
         tested_velocity, tested_strain = tested[:, :dimension], tested[:, dimension:]
         tested_last = tested_velocity[:, -1] ** 2
         tested_products = torch.stack(
-            [tested_velocity[:, i] * tested_velocity[:, j] - (tested_last if i == j else 0) for i, j in pairs[:-1]],
+            [
+                tested_velocity[:, i] * tested_velocity[:, j] - (tested_last if i == j else 0)
+                for i, j in pairs[:-1]
+            ],
             dim=1,
         )
         leonard = filtered[:, : len(pairs) - 1] - tested_products
@@ -87,4 +92,6 @@ class DynamicSmagorinsky(Closure):
         strain_rate = resolved.strain_rate
         magnitude = strain_rate_magnitude(strain_rate, resolved.space.grid.dimension)
         shape = (-1,) + (1,) * resolved.space.grid.dimension
-        return eddy_viscosity_stress(coefficient.reshape(shape) * self.filter_width**2 * magnitude, strain_rate)
+        return eddy_viscosity_stress(
+            coefficient.reshape(shape) * self.filter_width**2 * magnitude, strain_rate
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from eddymark.config.documents import NAME
 from eddymark.config.findings import Problem, show
 from eddymark.config.model_checks import (
     check_large_eddy_simulation,
@@ -34,10 +35,8 @@ _FEWEST_BOOTSTRAP_SAMPLES = 100
 
 def check_experiment(experiment: Experiment) -> Iterator[Problem]:
     """Yield what is wrong with the experiment apart from its flows."""
-    if not experiment.flows:
-        yield Problem(("flows",), "at least one flow", "none")
     for name in experiment.flows:
-        yield from check_folder_name(("flows", name), name, reserved=("report", "plan.yaml"))
+        yield from check_folder_name(("flows", name, NAME), name, reserved=("report", "plan.yaml"))
 
 
 def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
@@ -69,9 +68,7 @@ def _check_grids(flow: Flow) -> Iterator[Problem]:
             yield Problem(path, f"{dimension} numbers, one for each side", show(points))
         if any(n % 2 for n in points):
             yield Problem(path, "even numbers of points", show(points))
-    if len(coarse.points) == len(fine.points) and any(
-        n >= m for n, m in zip(coarse.points, fine.points, strict=True)
-    ):
+    if len(coarse.points) == len(fine.points) and any(n >= m for n, m in zip(coarse.points, fine.points, strict=True)):
         yield Problem(
             ("large_eddy_grid", "points"),
             f"fewer points than the DNS on each axis {show(fine.points)}",
@@ -83,9 +80,7 @@ def _check_grids(flow: Flow) -> Iterator[Problem]:
         lowest = min(_resolved_shells(flow, fine.points))
         if flow.initial_state.peak_wavenumber > lowest:
             expected = f"a wavenumber that the DNS resolves, at most {lowest:g}"
-            yield Problem(
-                ("initial_state", "peak_wavenumber"), expected, show(flow.initial_state.peak_wavenumber)
-            )
+            yield Problem(("initial_state", "peak_wavenumber"), expected, show(flow.initial_state.peak_wavenumber))
 
 
 def _check_filter(flow: Flow) -> Iterator[Problem]:
@@ -100,9 +95,7 @@ def _check_filter(flow: Flow) -> Iterator[Problem]:
     narrowest = max(side / n for side, n in zip(flow.sides, points, strict=True))
     widest = min(flow.sides) / 2
     if not narrowest <= width <= widest:
-        yield Problem(
-            path, f"between the DNS spacing {narrowest:.3g} and half a side {widest:.3g}", show(width)
-        )
+        yield Problem(path, f"between the DNS spacing {narrowest:.3g} and half a side {widest:.3g}", show(width))
 
 
 def _resolved_shells(flow: Flow, points: tuple[int, ...]) -> list[float]:

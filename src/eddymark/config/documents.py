@@ -13,6 +13,9 @@ from eddymark.config.findings import ConfigurationError, Finding, show
 
 Keys = tuple[str | int, ...]
 
+NAME = ""
+"""Last element of a path which means the name of a section, not what is in it: the two may stand in two files."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -41,6 +44,8 @@ class Document:
 
     def place(self, path: Keys) -> Place:
         """Return the file and key at which the value of a path stands, or would stand."""
+        if path not in self.places and path[-1:] == (NAME,):
+            path = path[:-1]
         for length in range(len(path), -1, -1):
             origin = self.places.get(path[:length])
             if origin is not None:
@@ -132,8 +137,7 @@ def read_document(path: Path) -> Document:
     except yaml.YAMLError as error:
         raise ConfigurationError([Finding(name, "the whole file", "valid YAML", str(error))]) from None
     findings = [
-        Finding(name, Place(name, keys).key, "every key once", f"it again in line {line}")
-        for keys, line in repeated
+        Finding(name, Place(name, keys).key, "every key once", f"it again in line {line}") for keys, line in repeated
     ]
     if value is None:
         value = {}

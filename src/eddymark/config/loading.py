@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from eddymark.config.checks import check_experiment, check_flow
-from eddymark.config.documents import Document, Keys, Place, label, read_document
+from eddymark.config.documents import NAME, Document, Keys, Place, label, read_document
 from eddymark.config.findings import ConfigurationError, Finding, Problem, nearest_name, show
 from eddymark.config.schema import Experiment, Flow
 
@@ -63,9 +63,7 @@ def _merged(files: Sequence[Path]) -> Document:
     return merged
 
 
-def experiment_from_mapping(
-    mapping: Mapping[str, Any], config_folder: Path, files: Sequence[Path] = ()
-) -> Experiment:
+def experiment_from_mapping(mapping: Mapping[str, Any], config_folder: Path, files: Sequence[Path] = ()) -> Experiment:
     """Load an experiment from a mapping which was already merged, such as Snakemake's `config`.
 
     Arguments:
@@ -119,6 +117,8 @@ def _experiment(merged: Document, folder: Path) -> Experiment:
         problems = _schema_problems(error, document)
         findings += [_finding(document, problem) for problem in problems]
     if experiment is not None:
+        if not experiment.flows and not findings:
+            findings.append(_finding(document, Problem(("flows",), "at least one flow", "none")))
         findings += [_finding(document, problem) for problem in check_experiment(experiment)]
     flows = document.value.get("flows")
     for name, flow in (flows if isinstance(flows, dict) else {}).items():
@@ -184,16 +184,16 @@ def _from_files(sections: Document, folder: Path, findings: list[Finding]) -> Do
         if base not in available:
             place = sections.place((name, "base") if "base" in value else (name,))
             expected = f"the name of a file in {label(folder)} ({', '.join(available) or 'which is empty'})"
-            findings.append(
-                Finding(place.file, place.key, expected, show(base), nearest_name(base, available))
-            )
+            findings.append(Finding(place.file, place.key, expected, show(base), nearest_name(base, available)))
             continue
         try:
             document = read_document(file)
         except ConfigurationError as error:
             findings += error.findings
             continue
-        result = result.with_section(name, document.merged(sections.at((name,)).without("base")))
+        section = document.merged(sections.at((name,)).without("base"))
+        section.places[(NAME,)] = sections.place((name,))
+        result = result.with_section(name, section)
     return result
 
 

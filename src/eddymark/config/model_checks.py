@@ -64,9 +64,7 @@ def check_large_eddy_simulation(
 
 def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
     """Yield what is wrong with one surrogate of a flow."""
-    needed = {"surrogate": ("operator",), "hybrid": ("operator", "solver"), "les": ("solver",)}[
-        surrogate.kind
-    ]
+    needed = {"surrogate": ("operator",), "hybrid": ("operator", "solver"), "les": ("solver",)}[surrogate.kind]
     for key in ("operator", "solver"):
         value = getattr(surrogate, key)
         if key in needed and value is None:
@@ -97,9 +95,7 @@ def _check_operator(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
     if operator.type not in OPERATORS:
         return
     where = (*path, "arguments")
-    yield from _check_arguments(
-        where, operator.type, OPERATORS[operator.type], operator.arguments, _GIVEN_TO_OPERATORS
-    )
+    yield from _check_arguments(where, operator.type, OPERATORS[operator.type], operator.arguments, _GIVEN_TO_OPERATORS)
     if "modes" not in operator.arguments:
         return
     points, modes = flow.large_eddy_grid.points, operator.arguments["modes"]
@@ -146,6 +142,8 @@ def _check_windows(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
     }
     history = surrogate.history
     shortest = min(outputs, key=lambda split: outputs[split])
+    if outputs[shortest] < 2:
+        return
     if history >= outputs[shortest]:
         expected = f"fewer outputs than a {shortest} stretch has ({outputs[shortest]})"
         yield Problem((*path, "history"), expected, show(history))
@@ -158,6 +156,4 @@ def _check_windows(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
     longest = (outputs["validation"] - history) * sampling.interval
     if surrogate.schedule.validation_length > longest + 1e-6:
         expected = f"at most {longest:g} (a validation stretch less the history)"
-        yield Problem(
-            (*path, "schedule", "validation_length"), expected, show(surrogate.schedule.validation_length)
-        )
+        yield Problem((*path, "schedule", "validation_length"), expected, show(surrogate.schedule.validation_length))

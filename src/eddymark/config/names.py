@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterator
 
 from eddymark.closures import CLOSURES
+from eddymark.config.documents import NAME
 from eddymark.config.findings import Problem, nearest_name, show, unknown_name
 from eddymark.config.schema import Flow
+from eddymark.config.steppers import CONTROLS
 from eddymark.flows import FLOWS
 from eddymark.operators import OPERATORS
-
-CONTROLS = ("persistence", "matched_noise", "constrained_noise")
-"""Steppers that every flow has beside the DNS to show what a score is worth."""
 
 TRAINED_CLOSURES = ("fitted_spectral_viscosity",)
 """Closures whose constants are fitted in training."""
@@ -31,18 +30,16 @@ def check_folder_name(path: tuple[str | int, ...], name: str, reserved: tuple[st
 
 def check_stepper_names(flow: Flow) -> Iterator[Problem]:
     """Yield a problem for each LES or surrogate whose name is not its own."""
-    taken: dict[str, tuple[str, str]] = {}
+    taken: dict[str, tuple[str, str, str]] = {}
     for section in ("large_eddy_simulations", "surrogates"):
         for name, model in getattr(flow, section).items():
-            path = (section, name)
+            path = (section, name, NAME)
             yield from check_folder_name(path, name, _RESERVED_STEPPERS)
             seeds = model.seeds if section == "surrogates" else ()
             for folder in (name.lower(), *(f"{name.lower()}-seed{seed}" for seed in seeds)):
                 other = taken.setdefault(folder, path)
                 if other != path:
-                    yield Problem(
-                        path, "a name of its own", f"one that clashes with {'.'.join(map(str, other))}"
-                    )
+                    yield Problem(path, "a name of its own", f"one that clashes with {'.'.join(other[:-1])}")
                     break
 
 

@@ -16,8 +16,8 @@ class Kolmogorov(Flow):
     The equations are unchanged under every translation in x, under translations in y by whole wavelengths of the force,
     under translation by half a wavelength together with x → −x, and under rotation by π.
 
-    Source: Chandler & Kerswell (2013), J. Fluid Mech. 722, 554, Sec. 2 (symmetries); set-up as in Kochkov et al. (2021),
-    Proc. Natl. Acad. Sci. 118, e2101784118.
+    Source: Chandler & Kerswell (2013), J. Fluid Mech. 722, 554, Sec. 2 (symmetries); set-up as in Kochkov et al.
+    (2021), Proc. Natl. Acad. Sci. 118, e2101784118.
     """
 
     def transform(

@@ -55,7 +55,9 @@ def schedule(flow: Flow) -> dict[str, list[tuple[int, int]]]:
     return stretches
 
 
-def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], device: torch.device) -> SampledRuns:
+def sample_runs(
+    flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], device: torch.device
+) -> SampledRuns:
     """Integrate a batch of independent runs, filter every output that belongs to a split, and keep the energy budget.
 
     Arguments:
@@ -82,7 +84,10 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
     first, last = min(wanted), max(wanted)
     interval = configuration.interval
     spectrum = torch.stack(
-        [flow.initial_spectrum(space, generator(seed, flow_name, "run", run, "initial state")) for run in runs]
+        [
+            flow.initial_spectrum(space, generator(seed, flow_name, "run", run, "initial state"))
+            for run in runs
+        ]
     )
     spectrum = solver.forcing.constrain(spectrum)
     fields: dict[int, NDArray[np.float32]] = {}
@@ -100,7 +105,9 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
             courant = solver.courant_rate(velocity) * interval / steps
             rows += _budget(solver, spectrum, runs, output * interval, courant)
             if not np.isfinite(now.energy):
-                raise EddymarkError(f"DNS of {flow_name} is not finite at output {output}; lower courant_number")
+                raise EddymarkError(
+                    f"DNS of {flow_name} is not finite at output {output}; lower courant_number"
+                )
             if output == last:
                 break
             while True:
@@ -117,7 +124,8 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
                 row["injection"] += rate
             turnovers = (output + 1) * interval / configuration.turnover_time
             progress.update(
-                output + 1, f"t = {turnovers:.1f} turnover times, energy {now.energy:.3f}, Courant {reached:.2f}"
+                output + 1,
+                f"t = {turnovers:.1f} turnover times, energy {now.energy:.3f}, Courant {reached:.2f}",
             )
     mean = Scales(**{name: float(np.mean([getattr(s, name) for s in scales])) for name in vars(scales[0])})
     cut = {
@@ -135,7 +143,9 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
 def _finer(steps: int, reached: float, limit: float, *, where: str) -> int:
     """Return a number of steps which would have kept the Courant number within its limit."""
     if not np.isfinite(reached) or reached > 10 * limit:
-        raise EddymarkError(f"{where}: unstable time step, Courant number {reached:.3g}; lower courant_number")
+        raise EddymarkError(
+            f"{where}: unstable time step, Courant number {reached:.3g}; lower courant_number"
+        )
     return int(np.ceil(1.1 * steps * reached / limit))
 
 
@@ -178,5 +188,14 @@ def _close(budget: pd.DataFrame, turnover_time: float) -> pd.DataFrame:
         change = np.gradient(run["kinetic_energy"], run["time"])
         residual = run["injection"] - run["dissipation"] - run["drag"] - change
         parts.append(run.assign(residual=residual, time=run["time"] / turnover_time))
-    columns = ["run", "time", "kinetic_energy", "dissipation", "injection", "drag", "residual", "courant_number"]
+    columns = [
+        "run",
+        "time",
+        "kinetic_energy",
+        "dissipation",
+        "injection",
+        "drag",
+        "residual",
+        "courant_number",
+    ]
     return pd.concat(parts)[columns].sort_values(["run", "time"], ignore_index=True)

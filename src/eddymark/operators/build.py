@@ -9,10 +9,45 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from eddymark.errors import EddymarkError
 from eddymark.operators import OPERATORS
+
+
+class ForeignOperator(nn.Module):
+    """An operator of another package, with two habits of torch modules restored.
+
+    Its state holds tensors only: some packages put settings and even functions into `state_dict`, which neither
+    safetensors nor a checkpoint that is safe to load can hold. A change of precision leaves complex weights complex.
+
+    Arguments:
+        module: the operator.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.register_state_dict_post_hook(_keep_tensors)  # type: ignore[no-untyped-call]
+
+    def forward(self, field: Tensor) -> Tensor:
+        """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
+        result: Tensor = self.module(field)
+        return result
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ForeignOperator:
+        def keep_complex(value: Tensor) -> Tensor:
+            if value.is_complex():
+                return torch.view_as_complex(fn(torch.view_as_real(value)).contiguous())
+            return fn(value)
+
+        super()._apply(keep_complex, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def _keep_tensors(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+    for name in [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        del state[name]
 
 
 def build_operator(
@@ -58,19 +93,17 @@ def build_operator(
             hint = f"did you mean '{nearest[0]}'?" if nearest else f"it takes {', '.join(allowed)}"
             raise EddymarkError(f"operator {type}: unknown argument '{name}'; {hint}")
     keywords = {**arguments, **{name: value for name, value in given.items() if name in named}}
-    missing = [
-        name for name in named if parameters[name].default is inspect.Parameter.empty and name not in keywords
-    ]
+    missing = [name for name in named if parameters[name].default is inspect.Parameter.empty and name not in keywords]
     if missing:
-        raise EddymarkError(
-            f"operator {type}: missing argument{'s' * (len(missing) > 1)} {', '.join(missing)}"
-        )
+        raise EddymarkError(f"operator {type}: missing argument{'s' * (len(missing) > 1)} {', '.join(missing)}")
     try:
         operator = constructor(**keywords)
     except Exception as error:
         raise EddymarkError(f"operator {type}: {_one_line(error)}") from error
     if not isinstance(operator, nn.Module):
         raise EddymarkError(f"operator {type}: is not a torch.nn.Module")
+    if type not in OPERATORS:
+        operator = ForeignOperator(operator)
     if points is not None:
         _try(operator, type, (1, in_channels, *points), (1, out_channels, *points))
     return operator
@@ -112,12 +145,10 @@ def _try(operator: nn.Module, type: str, given: tuple[int, ...], wanted: tuple[i
         with torch.no_grad():
             result = operator(torch.zeros(given, dtype=parameter.dtype, device=parameter.device))
     except Exception as error:
-        raise EddymarkError(
-            f"operator {type}: fails on input of shape {given}: {_one_line(error)}"
-        ) from error
+        raise EddymarkError(f"operator {type}: fails on input of shape {given}: {_one_line(error)}") from error
     finally:
         operator.train(training)
-    shape = tuple(result.shape) if isinstance(result, torch.Tensor) else result.__class__.__name__
+    shape = tuple(result.shape) if isinstance(result, Tensor) else result.__class__.__name__
     if shape != wanted:
         raise EddymarkError(f"operator {type}: maps {given} to {shape} instead of {wanted}")
 

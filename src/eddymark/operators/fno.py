@@ -21,6 +21,9 @@ from torch import Tensor, nn
 _GELU_MEAN_SQUARE = 0.425
 """⟨GELU(z)²⟩ of a standard normal z: initial weights after an activation make up for it."""
 
+_START = 0.1
+"""Root mean square of the output before training, so that a surrogate starts near the physics it already knows."""
+
 
 @functools.lru_cache(maxsize=64)
 def _transform_matrices(
@@ -64,9 +67,7 @@ class SpectralConvolution(nn.Module):
         variance: variance of the entries of R_k at the start.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, modes: tuple[int, ...], variance: float
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, modes: tuple[int, ...], variance: float) -> None:
         super().__init__()
         self.modes = modes
         count = math.prod(2 * m + 1 for m in modes[:-1]) * (modes[-1] + 1)
@@ -81,15 +82,16 @@ class SpectralConvolution(nn.Module):
             forward, _ = _transform_matrices(n, modes, axis == 0, values.dtype, values.device)
             values = torch.matmul(forward, values.reshape(leading, forward.shape[1], -1))
             leading *= forward.shape[0] // 2
-        real, imaginary = values.view(leading, 2, batch, channels).unbind(1)
-        return torch.complex(real, imaginary)
+        parts_last = values.view(leading, 2, batch, channels).permute(0, 2, 3, 1)
+        return torch.view_as_complex(parts_last.contiguous())
 
     def forward(self, values: Tensor, beside: Tensor) -> Tensor:
         """Return the convolution of `(z, y, x, batch, in)` plus `beside`, both `(z, y, x, batch, out)`."""
         points = values.shape[:-2]
         weight = torch.view_as_complex(self.weight)
+        # One batched complex product; real products with stacked or block weights took two to four times as long.
         product = torch.bmm(self.spectrum(values), weight)
-        spectrum = torch.stack([product.real, product.imag], dim=1)
+        spectrum = torch.view_as_real(product).permute(0, 3, 1, 2)
         leading = spectrum.shape[0]
         for axis in reversed(range(1, len(points))):
             modes = self.modes[-1 - axis]
@@ -141,9 +143,7 @@ class FourierNeuralOperator(nn.Module):
         if dimension not in (2, 3):
             raise ValueError(f"dimension must be 2 or 3; got {dimension}")
         if len(self.modes) != dimension or min(self.modes) < 1:
-            raise ValueError(
-                f"modes must be one positive number or one for each of {dimension} axes; got {modes}"
-            )
+            raise ValueError(f"modes must be one positive number or one for each of {dimension} axes; got {modes}")
         if min(width, layers) < 1:
             raise ValueError(f"width and layers must be at least 1; got {width} and {layers}")
         hidden = 2 * width if projection_width is None else projection_width
@@ -157,7 +157,7 @@ class FourierNeuralOperator(nn.Module):
         )
         self.pointwise = nn.ModuleList(_pointwise(width, width, variance=variance) for variance in variances)
         self.project_in = _pointwise(width, hidden, variance=1 / width)
-        self.project_out = _pointwise(hidden, out_channels, variance=1 / (hidden * _GELU_MEAN_SQUARE))
+        self.project_out = _pointwise(hidden, out_channels, variance=_START**2 / (hidden * _GELU_MEAN_SQUARE))
 
     def forward(self, field: Tensor) -> Tensor:
         """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""

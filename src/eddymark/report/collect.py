@@ -90,6 +90,13 @@ class FlowResults:
                 return name
         return None
 
+    @property
+    def longest_lead(self) -> float:
+        """Last time at which rollouts are compared with their DNS trajectory, turnover times; NaN without one."""
+        statistics = (stepper.statistics for stepper in self.steppers)
+        ends = [float(one["lead_time"][-1]) for one in statistics if "lead_time" in one.coords]
+        return max(ends, default=float("nan"))
+
     def seeds_of(self, name: str) -> list[StepperResults]:
         """Return the results of every seed of one stepper."""
         return [stepper for stepper in self.steppers if stepper.name == name]

@@ -43,8 +43,6 @@ class Section:
     preparation: list[Figure]
     quality: Quality
     failures: pd.DataFrame
-    decorrelation_limit: float
-    """End of the DNS data, which decorrelation times cannot exceed, turnover times."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +69,8 @@ def build(results: Results) -> Report:
         name = section.flow.name
         tables[f"{name}-comparison.csv"] = comparison_frame(section.flow, section.standings)
         tables[f"{name}-failures.csv"] = section.failures
-        tables[f"{name}-data-quality.csv"] = pd.DataFrame(
-            section.quality.facts, columns=["quantity", "value"]
-        )
-        tables[f"{name}-scores.csv"] = pd.concat(
-            [one.scores for one in section.flow.steppers], ignore_index=True
-        )
+        tables[f"{name}-data-quality.csv"] = pd.DataFrame(section.quality.facts, columns=["quantity", "value"])
+        tables[f"{name}-scores.csv"] = pd.concat([one.scores for one in section.flow.steppers], ignore_index=True)
         for figure in (*section.figures, *section.preparation):
             drawings[f"{name}-{figure.name}.svg"] = figure.svg
     return Report(_html(results, sections, job_table), drawings, tables)
@@ -93,26 +87,14 @@ def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Se
     return Section(
         flow=flow,
         standings=rows,
-        verdict=verdict(
-            rows, dimensions=flow.dimensions, no_model=flow.no_model, data_seconds=float(sum(generation))
-        ),
-        columns=columns(rows, dimensions=flow.dimensions),
+        verdict=verdict(rows, dimensions=flow.dimensions, no_model=flow.no_model, data_seconds=float(sum(generation))),
+        columns=columns(rows, dimensions=flow.dimensions, longest_lead=flow.longest_lead),
         figures=[draw(view) for draw in figures.RESULTS],
         animation=animation(view),
         preparation=[draw(view) for draw in figures.preparation_of(flow)],
         quality=quality(flow),
         failures=failures(flow),
-        decorrelation_limit=_last_lead_time(flow),
     )
-
-
-def _last_lead_time(flow: FlowResults) -> float:
-    ends = [
-        float(stepper.statistics["lead_time"][-1])
-        for stepper in flow.steppers
-        if "lead_time" in stepper.statistics.coords
-    ]
-    return min(ends, default=float("nan"))
 
 
 def _html(results: Results, sections: list[Section], job_table: pd.DataFrame) -> str:
@@ -136,9 +118,7 @@ def _html(results: Results, sections: list[Section], job_table: pd.DataFrame) ->
     return environment.get_template("page.html").render(
         experiment=results.experiment,
         sections=sections,
-        configuration=yaml.safe_dump(
-            results.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True
-        ),
+        configuration=yaml.safe_dump(results.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         jobs=job_table.to_dict("records"),
         stages=stages(job_table).to_dict("records"),
         environments=[("Machine", machines), ("Versions", versions), ("Source revision", revisions)],

@@ -109,9 +109,7 @@ def rank(standings: Iterable[Standing], score: Score) -> list[Standing]:
     """Return LES and learned models with a finite score and at least one surviving rollout, best first."""
     sign = 1.0 if score.smaller_is_better else -1.0
     eligible = [
-        row
-        for row in standings
-        if row.kind in COMPETING and row.survived > 0 and math.isfinite(row[score].value)
+        row for row in standings if row.kind in COMPETING and row.survived > 0 and math.isfinite(row[score].value)
     ]
     return sorted(eligible, key=lambda row: sign * row[score].value)
 

@@ -28,8 +28,8 @@ LES_DASHES: tuple[tuple[float, ...], ...] = (
     (4, 1, 1, 1, 1, 1),
 )
 LES_MARKERS = ("s", "v", "^", "<", ">", "p")
-SURROGATE_MARKERS = ("o", "P", "h", "8", "d", "*")
-HYBRID_MARKERS = ("D", "*", "X", "d", "P", "h")
+SURROGATE_MARKERS = ("o", "P", "h", "8", "d", "2")
+HYBRID_MARKERS = ("D", "*", "X", "H", "3", "4")
 CONTROL_MARKERS = ("x", "+", "1")
 
 
@@ -72,7 +72,7 @@ class Styles:
 
 def _new_style(kind: str, order: dict[str, int]) -> Style:
     if kind == "floor":
-        return Style(DNS_COLOUR, (), "*", 2.0)
+        return Style(DNS_COLOUR, (), ".", 2.0)
     index = order[kind]
     order[kind] += 1
     if kind == "les":
@@ -134,4 +134,6 @@ def to_svg(figure: matplotlib.figure.Figure, *, name: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = text.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    # Equal pictures get equal identifiers, and nothing refers to them.
+    text = re.sub(r'(<image [^>]*?) id="[^"]*"', r"\1", text)
     return re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

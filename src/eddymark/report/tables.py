@@ -51,14 +51,22 @@ class Column:
     cell: Callable[[Standing], Cell]
 
 
-def columns(standings: Sequence[Standing], *, dimensions: int) -> list[Column]:
-    """Return the columns of the comparison; the best of one is marked only where intervals separate it."""
+def columns(standings: Sequence[Standing], *, dimensions: int, longest_lead: float) -> list[Column]:
+    """Return the columns of the comparison; the best of one is marked only where intervals separate it.
+
+    Arguments:
+        standings: one row per stepper.
+        dimensions: number of space dimensions; decides which statistic catches fakes.
+        longest_lead: end of the DNS data, where decorrelation times are cut off, turnover times.
+    """
 
     def scored(title: str, unit: str, score: Score) -> Column:
         best = _separated_best(standings, score)
 
         def cell(row: Standing) -> Cell:
             estimate = row[score]
+            if score is DECORRELATION and estimate.value >= longest_lead:
+                return Cell(f"≥ {number(longest_lead)}", estimate.value, row.name == best)
             if not math.isfinite(estimate.multiple):
                 return Cell(interval(estimate), estimate.value, row.name == best)
             times = f"{number(estimate.multiple, 2)} ×"
@@ -72,14 +80,14 @@ def columns(standings: Sequence[Standing], *, dimensions: int) -> list[Column]:
         scored("Spectrum error", "× floor (decades)", SPECTRUM),
         scored("Upper shells", "× floor (decades)", UPPER_SPECTRUM),
         scored(catcher_title, "× floor (absolute)", catcher),
+        scored("Decorrelation", "turnover times", DECORRELATION),
+        Column("Survived", "rollouts (median failure)", _survived),
+        Column("Cost, batch", "s / turnover time", lambda row: _seconds(row.cost_batch.value)),
+        Column("Cost, one by one", "s / turnover time", lambda row: _seconds(row.cost_single.value)),
+        Column("Enstrophy", "ratio to DNS", _enstrophy(standings)),
         scored("Vorticity PDF", "× floor (total variation)", VORTICITY_PDF),
         scored("Increment PDF", "× floor (total variation)", INCREMENT_PDF),
-        Column("Enstrophy", "ratio to DNS", _enstrophy(standings)),
-        scored("Decorrelation", "turnover times", DECORRELATION),
         scored("One-step error", "of persistence", ONE_STEP),
-        Column("Survived", "rollouts (median failure)", _survived),
-        Column("Cost, batch 1", "s / turnover time", lambda row: _seconds(row.cost_single.value)),
-        Column("Cost, batch", "s / turnover time", lambda row: _seconds(row.cost_batch.value)),
         Column("Peak memory", "", lambda row: Cell(size(row.peak_memory), row.peak_memory)),
         Column("Training", "time", lambda row: Cell(duration(row.training_seconds), row.training_seconds)),
         Column("Parameters", "", lambda row: Cell(count(row.parameters), row.parameters)),
@@ -122,16 +130,13 @@ def _seconds(value: float) -> Cell:
 
 def comparison_frame(flow: FlowResults, standings: Sequence[Standing]) -> pd.DataFrame:
     """Return the comparison as shown on the page, as a table for a file."""
-    chosen = columns(standings, dimensions=flow.dimensions)
+    chosen = columns(standings, dimensions=flow.dimensions, longest_lead=flow.longest_lead)
     rows = [
         {
             "stepper": row.name,
             "kind": row.kind,
             "seeds": row.seeds,
-            **{
-                f"{column.title} [{column.unit}]".replace(" []", ""): _plain(column.cell(row))
-                for column in chosen
-            },
+            **{f"{column.title} [{column.unit}]".replace(" []", ""): _plain(column.cell(row)) for column in chosen},
         }
         for row in standings
     ]
@@ -193,9 +198,7 @@ def quality(flow: FlowResults) -> Quality:
             "nominal units."
         )
     if closure > 0.02:
-        warnings.append(
-            f"The energy budget does not close: residual {number(100 * closure, 2)} % of the injection."
-        )
+        warnings.append(f"The energy budget does not close: residual {number(100 * closure, 2)} % of the injection.")
     return Quality(tuple(facts), tuple(warnings))
 
 

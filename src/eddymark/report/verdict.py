@@ -69,7 +69,7 @@ def verdict(
             clauses.append(_budget_of_les(standings, classical))
     text = sentence("; ".join(clauses))
     if exhausted:
-        text = f"The case has no headroom, so it proves nothing for either side ({room}). {text}"
+        text = f"The case has no headroom, so it proves nothing for either side: {room}. {text}"
     scores = (SPECTRUM, UPPER_SPECTRUM, fake_catcher(dimensions), DECORRELATION)
     details = [_leader(standings, score) for score in scores]
     if learned is not None and classical is not None:
@@ -80,7 +80,8 @@ def verdict(
 
 
 def _named(row: Standing) -> str:
-    return f"the {KINDS[row.kind]} {row.name}"
+    kind = KINDS[row.kind]
+    return f"the {kind}" if row.name == kind else f"the {kind} {row.name}"
 
 
 def _quoted(row: Standing, score: Score = SPECTRUM) -> str:
@@ -125,9 +126,7 @@ def _survival(row: Standing) -> str:
     if row.survived == row.rollouts:
         return f"{row.survived} of {row.rollouts} rollouts of {row.name} survived"
     failed = row.rollouts - row.survived
-    when = (
-        f" (median time {number(row.failure_time)} turnover times)" if math.isfinite(row.failure_time) else ""
-    )
+    when = f" (median time {number(row.failure_time)} turnover times)" if math.isfinite(row.failure_time) else ""
     return f"but {row.name} failed in {failed} of {row.rollouts} rollouts{when}"
 
 
@@ -175,9 +174,7 @@ def _budget_of_les(standings: Sequence[Standing], classical: Standing) -> str:
         return f"{budget} a learned model wins: {_priced(best)}"
     if separated(classical[SPECTRUM], best[SPECTRUM]):
         return f"{budget} the LES wins; the best affordable learned model is {_priced(best)}"
-    return (
-        f"{budget} the best affordable learned model, {_priced(best)}, does not differ from it beyond chance"
-    )
+    return f"{budget} the best affordable learned model, {_priced(best)}, does not differ from it beyond chance"
 
 
 def _one_at_a_time(learned: Standing, classical: Standing) -> str:
@@ -204,9 +201,7 @@ def _leader(standings: Sequence[Standing], score: Score) -> str:
         return ""
     best, extreme = ranked[0], "lowest" if score.smaller_is_better else "longest"
     equals = [
-        row
-        for row in ranked[1:]
-        if not separated(best[score], row[score], smaller_is_better=score.smaller_is_better)
+        row for row in ranked[1:] if not separated(best[score], row[score], smaller_is_better=score.smaller_is_better)
     ]
     text = f"{extreme} {score.title}: {_quoted(best, score)}"
     if equals:
@@ -263,9 +258,7 @@ def _controls(standings: Sequence[Standing], ranked: Sequence[Standing], catcher
         return ""
     caught = [row for row in fakes if separated(best[catcher], row[catcher])]
     names = enumeration([row.name for row in fakes])
-    text = (
-        f"the spectrum alone does not rule out a fake: the control {names} is no worse in it than {best.name}"
-    )
+    text = f"the spectrum alone does not rule out a fake: the control {names} is no worse in it than {best.name}"
     if len(caught) == len(fakes):
         exposed = enumeration([number(row[catcher].value) for row in caught])
         return f"{text}, but the {catcher.title} exposes it ({exposed} against {interval(best[catcher])})"
@@ -285,7 +278,10 @@ def _excluded(standings: Sequence[Standing]) -> str:
 
 
 def _headroom(standings: Sequence[Standing], no_model: str | None) -> tuple[str, bool]:
-    """Return how far the no-model LES is from the sampling floor, and whether that leaves nothing to win."""
+    """Return how far the no-model LES is from the sampling floor, and whether that leaves nothing to win.
+
+    The upper shells count too: there the floor is often much lower than in the few energetic ones.
+    """
     row = next((row for row in standings if row.name == no_model), None)
     if row is None:
         return "headroom unknown: the experiment has no LES without a closure", False
@@ -298,8 +294,11 @@ def _headroom(standings: Sequence[Standing], no_model: str | None) -> tuple[str,
             f"headroom unknown: no sampling floor for the no-model LES ({interval(estimate)} decades)",
             False,
         )
-    multiple = f"{number(estimate.multiple, 2)} × the sampling floor"
-    values = f"{interval(estimate)} against {number(estimate.floor)} decades"
-    if estimate.multiple <= HEADROOM:
-        return f"the no-model LES is already within {multiple} in the spectrum error: {values}", True
-    return f"there is headroom: the no-model LES is at {multiple} in the spectrum error, {values}", False
+    upper = row[UPPER_SPECTRUM].multiple
+    text = f"the sampling floor in the spectrum error ({interval(estimate)} against {number(estimate.floor)} decades)"
+    if math.isfinite(upper):
+        text += f" and {number(upper, 2)} × the floor in that of the upper shells"
+    text = f"{number(estimate.multiple, 2)} × {text}"
+    if max(estimate.multiple, upper if math.isfinite(upper) else 0.0) <= HEADROOM:
+        return f"the no-model LES is already within {text}", True
+    return f"there is headroom: the no-model LES is at {text}", False

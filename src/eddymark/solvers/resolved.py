@@ -34,7 +34,7 @@ class ResolvedVelocity:
 
     @cached_property
     def strain_rate_spectrum(self) -> Tensor:
-        """Spectrum of S_ij = ½ (∂_j u_i + ∂_i u_j), i ≤ j, without the last diagonal entry, `(batch, pairs − 1, *modes)`."""
+        """Spectrum of S_ij = ½ (∂_j u_i + ∂_i u_j), i ≤ j, less the last diagonal entry, `(batch, pairs − 1, *modes)`."""
         k = self.space.wavenumbers
         u = self.spectrum
         return torch.stack(
@@ -47,11 +47,13 @@ class ResolvedVelocity:
 
         The last diagonal entry is minus the sum of the others (incompressibility), which saves its transform.
         """
-        return complete_traceless(self.space.to_physical(self.strain_rate_spectrum), self.space.grid.dimension)
+        return complete_traceless(
+            self.space.to_physical(self.strain_rate_spectrum), self.space.grid.dimension
+        )
 
 
 def complete_traceless(independent: Tensor, dimension: int) -> Tensor:
-    """Append the last diagonal entry, minus the sum of the others, to a traceless symmetric tensor `(batch, pairs − 1, …)`."""
+    """Append the last diagonal entry, minus the sum of the others, to a traceless tensor `(batch, pairs − 1, …)`."""
     diagonal = [p for p, (i, j) in enumerate(symmetric_pairs(dimension)[:-1]) if i == j]
     last = -independent[:, diagonal].sum(dim=1, keepdim=True)
     return torch.cat([independent, last], dim=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from dataclasses import asdict
 from importlib import metadata
@@ -84,8 +83,7 @@ def run(
         stream_seed=int(generator(experiment.seed, flow_name, model, seed, "torch").integers(2**62)),
     )
     work.mkdir(parents=True, exist_ok=True)
-    epochs = math.ceil(schedule.steps / schedule.steps_per_epoch)
-    fit(training, data, work=work, device=device, threads=experiment.threads, epochs=epochs)
+    fit(training, data, work=work, device=device, threads=experiment.threads)
 
     stepper.load_state_dict(training.best)
     save_weights(output / "weights.safetensors", stepper)

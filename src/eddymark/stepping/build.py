@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eddymark.closures.build import build_closure
 from eddymark.config.schema import Experiment
@@ -95,7 +95,8 @@ def _assemble(flow: Flow, model: str, *, dtype: torch.dtype, device: torch.devic
         in_channels=frames * dimension + len(static),
         out_channels=dimension,
         dimension=dimension,
-    ).to(device=device, dtype=dtype)
+    )
+    operator = _converted(operator, dtype=dtype, device=device)
     if surrogate.kind == "hybrid":
         assert surrogate.solver is not None
         simulation = build_simulation(flow, surrogate.solver, dtype=dtype, device=device)
@@ -108,6 +109,17 @@ def _assemble(flow: Flow, model: str, *, dtype: torch.dtype, device: torch.devic
         interval=interval,
         history=surrogate.history,
     )
+
+
+def _converted(module: nn.Module, *, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Return a module in another precision; complex weights stay complex, where `Module.to` would make them real."""
+
+    def convert(value: Tensor) -> Tensor:
+        if value.is_complex():
+            return value.to(device=device, dtype=dtype.to_complex())
+        return value.to(device=device, dtype=dtype if value.is_floating_point() else value.dtype)
+
+    return module._apply(convert)
 
 
 def build_stepper(experiment: Experiment, flow_name: str, folder: str, *, results: Path) -> Stepper:
@@ -155,4 +167,3 @@ def _control(experiment: Experiment, flow_name: str, name: str, *, results: Path
     free = solver.space.to_physical(physics.free(velocity[:, :-1].flatten(0, 1)))
     amplitude = float(root_mean_square(velocity[:, 1:].flatten(0, 1) - free))
     return ConstrainedNoise(physics, amplitude=amplitude, interval=interval, random=random)
-

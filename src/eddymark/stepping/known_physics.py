@@ -14,7 +14,7 @@ class KnownPhysics:
         û(t + T) = C P [ exp(L T) û(t) + (exp(L T) − 1) / L · f̂ + N̂ ],    L = −ν k² − α
 
     f is the steady force, N the increment that a network supplies for everything else, P the projection onto
-    solenoidal fields, and C restores the shell energies which the forcing of the flow holds (identity for other forces).
+    solenoidal fields, and C restores the shell energies which the flow's forcing holds (identity for other forces).
     Nothing here comes from reference data: it is the flow's definition.
 
     Arguments:
@@ -29,7 +29,9 @@ class KnownPhysics:
         self._decay = torch.exp(rate * interval)
         steady = solver.forcing.steady
         # expm1(x)/x has the limit 1 where the mode does not decay.
-        growth = torch.where(rate == 0, torch.ones_like(rate), torch.expm1(rate * interval) / (rate * interval))
+        growth = torch.where(
+            rate == 0, torch.ones_like(rate), torch.expm1(rate * interval) / (rate * interval)
+        )
         self._forced = None if steady is None else interval * growth * steady
 
     def free(self, velocity: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import warnings
@@ -92,9 +93,7 @@ class EpochEnd(Callback):
         os.replace(partial, self.checkpoint)
 
 
-def fit(
-    training: Training, data: Data, *, work: Path, device: torch.device, threads: int, epochs: int
-) -> None:
+def fit(training: Training, data: Data, *, work: Path, device: torch.device, threads: int) -> None:
     """Train to the end, from the checkpoint in `work` if there is one; the result is the same either way.
 
     Arguments:
@@ -103,7 +102,6 @@ def fit(
         work: folder that survives a kill, for checkpoint and TensorBoard files.
         device: where to train.
         threads: CPU threads.
-        epochs: number of epochs.
 
     Raises:
         EddymarkError: if the loss is not finite; the last checkpoint stays.
@@ -118,12 +116,13 @@ def fit(
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     options: dict[str, Any] = {"devices": [device.index or 0]} if device.type == "cuda" else {"devices": 1}
     with warnings.catch_warnings():
-        # Lightning's advice on worker processes, log intervals and the like does not concern a user
-        # of eddymark.
+        # Lightning's advice on worker processes, loggers and the like does not concern a user of eddymark.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
+        for name in ("pytorch_lightning", "lightning_fabric"):
+            logging.getLogger(f"{name}.utilities.rank_zero").setLevel(logging.ERROR)
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            max_epochs=epochs,
+            max_epochs=math.ceil(training.schedule.steps / training.schedule.steps_per_epoch),
             reload_dataloaders_every_n_epochs=1,
             callbacks=callbacks,
             logger=TensorBoardLogger(save_dir=work, name="tensorboard", version=""),

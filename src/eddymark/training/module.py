@@ -128,9 +128,7 @@ class Training(lightning.LightningModule):
         step = self.global_step
         decay = min(self.schedule.average_decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.stepper.parameters()), weight=1 - decay
-            )
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.stepper.parameters()), weight=1 - decay)
 
     def on_validation_epoch_start(self) -> None:
         self._validation_errors = []
@@ -170,7 +168,10 @@ class Training(lightning.LightningModule):
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
         optimiser = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=self.schedule.learning_rate, fused=True
+            [group for group in groups if group["params"]],
+            lr=self.schedule.learning_rate,
+            # Much faster on small networks, but not available for the complex weights of some packages.
+            fused=not any(p.is_complex() for p in parameters),
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -40,7 +40,7 @@ class Windows:
         ]
         self._dtype = dtype
         self.trajectories = len(self._velocity)
-        self.times = min(trajectory.sizes["time"] for trajectory in self._velocity)
+        self.times: int = min(trajectory.sizes["time"] for trajectory in self._velocity)
         size = self._velocity[0].size * torch.empty(0, dtype=dtype).element_size()
         self._kept = min(self.trajectories, cache_bytes // size)
         self._cache: dict[int, Tensor] = {}
@@ -137,8 +137,7 @@ class TrainingBatches(Dataset[Tensor]):
         longest = history + max(stage.unroll for stage in objective.curriculum)
         if windows.count(longest) == 0:
             raise EddymarkError(
-                f"training trajectories have {windows.times} outputs; "
-                f"history and unrolled steps need {longest}"
+                f"training trajectories have {windows.times} outputs; history and unrolled steps need {longest}"
             )
         self.windows = windows
         self.history = history
@@ -161,9 +160,7 @@ class TrainingBatches(Dataset[Tensor]):
             if unroll not in orders:
                 orders[unroll] = self._order(epoch, unroll)
             positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-            draws.append(
-                Draw(epoch, unroll, tuple(orders[unroll][positions].tolist()), tuple(positions.tolist()))
-            )
+            draws.append(Draw(epoch, unroll, tuple(orders[unroll][positions].tolist()), tuple(positions.tolist())))
         return draws
 
     def _order(self, epoch: int, unroll: int) -> NDArray[np.int64]:

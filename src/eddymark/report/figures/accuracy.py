@@ -118,9 +118,7 @@ def error_growth(view: View) -> Figure:
                 axes.fill_between(lead, low, high, color=style.colour, alpha=0.18, linewidth=0)
         time = view.standing(stepper.name)[DECORRELATION].value
         if stepper is not persistence and math.isfinite(time):
-            correlation.plot(
-                [time], [threshold], **{**style.point, "markersize": 5}, markeredgecolor="white", zorder=4
-            )
+            correlation.plot([time], [threshold], **{**style.point, "markersize": 5}, markeredgecolor="white", zorder=4)
     correlation.axhline(threshold, color="0.5", linewidth=0.8, linestyle=(0, (4, 3)))
     correlation.set_ylim(min(0.0, threshold), 1.02)
     correlation.set_ylabel("vorticity correlation with DNS (1)")

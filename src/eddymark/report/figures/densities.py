@@ -56,7 +56,7 @@ def _caption(view: View) -> str:
     text = (
         "Tails are rare, strong events: a model above DNS makes too many of them, one below too few. "
         "Matched noise has the spectrum of DNS and random phases; what it gets right here proves nothing. "
-        f"It is caught by the {fake_catcher(view.flow.dimensions).title} in the table."
+        f"The {fake_catcher(view.flow.dimensions).title} in the table is there to catch it."
     )
     closest = [
         f"{row.name} for {what} at {multiple(row[score])}"

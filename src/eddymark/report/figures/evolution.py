@@ -36,6 +36,7 @@ def _evolution(view: View, name: str, title: str) -> Figure:
         axes.set_visible(False)
     for index, (axes, stepper) in enumerate(zip(panels.flat, view.main, strict=False)):
         style = view.style(stepper)
+        top = max(2.0, 1.15 * high / mean)
         time = np.asarray(stepper.statistics["time"].values, dtype=float)
         values = np.asarray(stepper.statistics[name].values, dtype=float)
         keep = thinned(len(time))
@@ -46,13 +47,13 @@ def _evolution(view: View, name: str, title: str) -> Figure:
             if math.isfinite(failure):
                 last = np.flatnonzero(np.isfinite(values[trajectory]) & (time <= failure))
                 height = values[trajectory, last[-1]] / mean if last.size else 1.0
-                axes.plot([failure], [height], "x", color="black", markersize=5, clip_on=True)
+                axes.plot([failure], [min(height, 0.97 * top)], "x", color="black", markersize=5, zorder=4)
         window = time >= view.flow.flow.validation.statistics_start
         average = np.nanmean(values[:, window]) / mean if np.isfinite(values[:, window]).any() else math.nan
         if not low / mean <= average <= high / mean:
             outside.append(stepper.name)
         axes.set_title(label(stepper), fontsize=8)
-        axes.set_ylim(0, max(2.0, 1.15 * high / mean))
+        axes.set_ylim(0, top)
         axes.set_xlim(0, time[-1])
         if index + COLUMNS >= len(view.main):
             axes.set_xlabel("time (turnover times)")
@@ -60,13 +61,13 @@ def _evolution(view: View, name: str, title: str) -> Figure:
     for axes in panels[:, 0]:
         axes.set_ylabel(f"{title.lower()}\n/ DNS mean", fontsize=8)
     verdict = (
-        f"Mean outside what DNS visits, or no rollout left: {enumeration(outside)}."
+        f"Mean outside the range of DNS, or no rollout left: {enumeration(outside)}."
         if outside
-        else "The mean of every model stays within what DNS visits."
+        else "The mean of every model stays within the range of DNS."
     )
     caption = (
-        "Each thin line is one rollout; grey: range of the DNS test trajectories; a cross marks a failure. "
-        f"{verdict}{view.seeds_note}"
+        "Each thin line is one rollout; grey: range of the DNS test trajectories; a cross marks a failure "
+        f"(at the upper edge if beyond it). {verdict}{view.seeds_note}"
     )
     return Figure(
         name.replace("_", "-"),
@@ -110,9 +111,7 @@ def survival(view: View) -> Figure:
         for row in rows
         if row.survived < row.rollouts
     ]
-    conclusion = (
-        f"Failed rollouts: {enumeration(lost)}." if lost else "Every rollout of every model survived."
-    )
+    conclusion = f"Failed rollouts: {enumeration(lost)}." if lost else "Every rollout of every model survived."
     return Figure(
         "survival",
         "Survival",

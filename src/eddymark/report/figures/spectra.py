@@ -17,18 +17,22 @@ def energy_spectra(view: View) -> Figure:
     shells = np.asarray(dns.statistics["shell"].values, dtype=float)
     reference, low, high = range_band(np.asarray(dns.statistics["energy_spectrum"].values, dtype=float))
     cutoff = float(dns.statistics.attrs["cutoff"])
+    # Above the highest dealiased shell DNS and LES hold nothing but rounding; only a network can put energy there.
+    resolved = shells <= float(dns.statistics.attrs["highest_shell"])
     figure = canvas(9.2, 4.6)
     absolute, ratio = figure.subplots(1, 2)
     for axes, scale in ((absolute, np.ones_like(reference)), (ratio, reference)):
-        axes.fill_between(shells, low / scale, high / scale, color="0.85", linewidth=0)
-        axes.plot(shells, reference / scale, **view.style(dns).line, zorder=3)
+        band = (shells[resolved], (low / scale)[resolved], (high / scale)[resolved])
+        axes.fill_between(*band, color="0.85", linewidth=0)
+        axes.plot(shells[resolved], (reference / scale)[resolved], **view.style(dns).line, zorder=3)
     noise = view.control("matched_noise")
     drawn = view.main + ([noise] if noise else [])
     for stepper in drawn:
         spectrum, _, _ = range_band(np.asarray(stepper.statistics["energy_spectrum"].values, dtype=float))
         style = view.style(stepper)
         absolute.plot(shells, spectrum, **style.line)
-        ratio.plot(shells, spectrum / reference, **style.line, marker=style.marker, markersize=3.5)
+        change = (spectrum / reference)[resolved]
+        ratio.plot(shells[resolved], change, **style.line, marker=style.marker, markersize=3.5)
     for axes in (absolute, ratio):
         axes.set_xscale("log")
         axes.axvline(cutoff, color="0.5", linewidth=0.8, linestyle=(0, (1, 2)))
@@ -38,7 +42,7 @@ def energy_spectra(view: View) -> Figure:
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_formatter(NullFormatter())
     absolute.set_yscale("log")
-    absolute.set_ylim(max(float(np.nanmin(low[low > 0])) / 5, 1e-12), float(np.nanmax(high)) * 3)
+    absolute.set_ylim(float(np.nanmin(low[resolved & (low > 0)])) / 10, float(np.nanmax(high)) * 3)
     absolute.set_ylabel("E(k) (flow units)")
     absolute.set_title("energy spectrum")
     ratio.set_yscale("log")

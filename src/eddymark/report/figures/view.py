@@ -90,7 +90,8 @@ def label(stepper: StepperResults | Standing) -> str:
     """Return the legend entry of a stepper."""
     if stepper.kind == "floor":
         return "DNS"
-    return f"{stepper.name} ({KINDS[stepper.kind]})"
+    kind = KINDS[stepper.kind]
+    return stepper.name if stepper.name == kind else f"{stepper.name} ({kind})"
 
 
 def legend(figure: matplotlib.figure.Figure, handles: list[Any], *, columns: int = 4) -> None:

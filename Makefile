@@ -1,0 +1,55 @@
+# One command each; `make help` lists them. Everything lives in .venv; nothing else on the machine is changed.
+
+# A CUDA build of torch: make report TORCH="torch==2.13.0 --index-url ADDRESS" with the address from its install page.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+CORES ?= all
+VENV := .venv
+BIN := $(VENV)/bin
+SMOKE_RESULTS ?= results/smoke
+SMOKE := --configfile config/experiments/smoke.yaml --config results=$(SMOKE_RESULTS)
+
+.DEFAULT_GOAL := help
+.PHONY: help report smoke test lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; choose one with PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[development]"
+	touch $@
+
+report: $(VENV)/installed ## run the default experiment; the page is results/report/index.html
+	$(BIN)/snakemake --cores $(CORES)
+	@echo "The report is results/report/index.html"
+
+smoke: $(VENV)/installed ## run every stage of both flows at the smallest size, in a few minutes
+	$(BIN)/snakemake --cores $(CORES) $(SMOKE)
+	@echo "The report is $(SMOKE_RESULTS)/report/index.html"
+
+test: $(VENV)/installed ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed ## check style, types, imports and the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/installed ## format the sources and the workflow
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: $(VENV)/installed ## measure speed and memory
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove results and caches, but not .venv
+	rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

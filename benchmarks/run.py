@@ -1,0 +1,46 @@
+"""Runs every benchmark of this folder and says on what: `python benchmarks/run.py [name …]`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+FOLDER = Path(__file__).parent
+PACKAGES = ("torch", "numpy", "pytorch-lightning", "neuraloperator")
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    description = Path("/proc/cpuinfo")
+    if description.exists():
+        for line in description.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Print machine, versions and the tables of all benchmarks, or of those named."""
+    names = sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "run")
+    print(f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.system()}")
+    print(f"Python {platform.python_version()}", end="")
+    for package in PACKAGES:
+        try:
+            print(f", {package} {metadata.version(package)}", end="")
+        except metadata.PackageNotFoundError:
+            print(f", {package} missing", end="")
+    print()
+    sys.path.insert(0, str(FOLDER))
+    for name in names:
+        print(f"\n== {name} ==", flush=True)
+        importlib.import_module(name).main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""How files are merged into an experiment."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from eddymark.config import Experiment, experiment_from_mapping, load_experiment
+from tests.small_experiment import write_experiment
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def load(folder: Path, *changes: tuple[str, str, Any], over: dict[str, Any] | None = None) -> Experiment:
+    files = [write_experiment(folder, *changes)]
+    if over is not None:
+        files.append(folder / "over.yaml")
+        files[-1].write_text(yaml.safe_dump(over, sort_keys=False))
+    return load_experiment(files)
+
+
+def test_values_of_all_files_arrive_with_their_defaults(tmp_path: Path) -> None:
+    flow = load(tmp_path).flows["kolmogorov"]
+    assert flow.sides == (2 * math.pi, 2 * math.pi)
+    assert flow.surrogates["fno"].operator is not None
+    assert flow.surrogates["fno"].operator.arguments == {"width": 8, "modes": 4}
+    assert flow.surrogates["hybrid"].schedule.learning_rate == 1e-3
+
+
+def test_an_override_changes_one_key_and_leaves_its_neighbours(tmp_path: Path) -> None:
+    override = {"surrogates": {"fno": {"schedule": {"learning_rate": 5.0e-4}}}}
+    schedule = load(tmp_path, ("config.yaml", "flows.kolmogorov", override)).flows["kolmogorov"].surrogates["fno"]
+    assert schedule.schedule.learning_rate == 5e-4
+    assert schedule.schedule.steps == 100
+
+
+def test_an_experiment_file_replaces_lists_and_merges_sections(tmp_path: Path) -> None:
+    over = {"seed": 7, "flows": {"kolmogorov": {"sides": ["pi", "4 pi"], "viscosity": 0.5}}}
+    experiment = load(tmp_path, over=over)
+    assert experiment.seed == 7
+    assert experiment.flows["kolmogorov"].sides == (math.pi, 4 * math.pi)
+    assert experiment.flows["kolmogorov"].viscosity == 0.5
+    assert experiment.flows["kolmogorov"].linear_drag == 0.1
+
+
+def test_null_takes_flows_surrogates_and_simulations_out(tmp_path: Path) -> None:
+    changes = {"surrogates": {"hybrid": None}, "large_eddy_simulations": {"no_model": None}}
+    over = {"flows": {"kolmogorov": None, "other": {"base": "kolmogorov", **changes}}}
+    experiment = load(tmp_path, over=over)
+    assert list(experiment.flows) == ["other"]
+    assert list(experiment.flows["other"].surrogates) == ["fno", "fitted_viscosity"]
+    assert list(experiment.flows["other"].large_eddy_simulations) == ["smagorinsky"]
+
+
+def test_two_variants_of_one_file_stand_side_by_side(tmp_path: Path) -> None:
+    wide = {"base": "fno", "operator": {"arguments": {"width": 16}}}
+    surrogates = load(tmp_path, ("flows/kolmogorov.yaml", "surrogates.wide", wide)).flows["kolmogorov"].surrogates
+    widths = [surrogates[name].operator for name in ("fno", "wide")]
+    assert [operator.arguments["width"] for operator in widths if operator] == [8, 16]
+
+
+def test_numbers_in_scientific_notation_are_numbers_also_where_text_is_allowed(tmp_path: Path) -> None:
+    write_experiment(tmp_path)
+    file = tmp_path / "flows/kolmogorov.yaml"
+    file.write_text(file.read_text().replace("smagorinsky_constant: 0.17", "smagorinsky_constant: 1e-1"))
+    flow = load_experiment([tmp_path / "config.yaml"]).flows["kolmogorov"]
+    assert flow.large_eddy_simulations["smagorinsky"].closure.arguments == {"smagorinsky_constant": 0.1}
+
+
+def test_snakemakes_merge_and_ours_give_the_same_experiment(tmp_path: Path) -> None:
+    over = {"flows": {"kolmogorov": {"surrogates": {"fno": {"seeds": [3]}, "hybrid": None}}}}
+    ours = load(tmp_path, over=over)
+    files = [tmp_path / "config.yaml", tmp_path / "over.yaml"]
+    merged: dict[str, Any] = {}
+    for file in files:
+        update_config(merged, yaml.safe_load(file.read_text()))
+    assert experiment_from_mapping(merged, tmp_path, files) == ours
+
+
+def test_the_resolved_experiment_survives_json(tmp_path: Path) -> None:
+    experiment = load_experiment([CONFIG / "config.yaml"])
+    assert Experiment.model_validate_json(experiment.model_dump_json()) == experiment
+
+
+@pytest.mark.parametrize("file", sorted((CONFIG / "experiments").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_experiments_of_the_repository_are_valid(file: Path) -> None:
+    assert set(load_experiment([CONFIG / "config.yaml", file]).flows) >= {"forced_isotropic", "kolmogorov"}

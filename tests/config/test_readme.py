@@ -1,0 +1,64 @@
+"""config/README.md lists exactly the keys of the schema, with their defaults."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
+
+README = Path(__file__).parents[2] / "config" / "README.md"
+TABLES = {
+    "The experiment": (Experiment, ("flows",)),
+    "A flow": (Flow, ("large_eddy_simulations", "surrogates")),
+    "An LES": (LargeEddySimulation, ()),
+    "A surrogate": (Surrogate, ("solver",)),
+}
+
+
+def section(annotation: Any) -> type[BaseModel] | None:
+    """Return the model inside an annotation such as `tuple[Model, ...] | None`."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next(filter(None, map(section, typing.get_args(annotation))), None)
+
+
+def keys(model: type[BaseModel], elsewhere: tuple[str, ...], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        yield prefix + name, field
+        below = section(field.annotation)
+        if below is not None and name not in elsewhere:
+            yield from keys(below, (), f"{prefix}{name}.")
+
+
+def rows(title: str) -> dict[str, str]:
+    """Return the default column by key of the table below a heading."""
+    text = re.search(rf"^## {title}.*?(?=^## |\Z)", README.read_text(encoding="utf-8"), re.M | re.S)
+    assert text is not None
+    found = re.findall(r"^\| `([^`]+)` \|[^|]*\| ([^|]+) \|", text[0], re.M)
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, BaseModel) or value == {}:
+        return "`{}`"
+    if isinstance(value, tuple):
+        return "one stage" if isinstance(value[0], BaseModel) else f"`{list(value)}`"
+    words = {None: "null", True: "true", False: "false"}
+    return f"`{words[value] if value is None or isinstance(value, bool) else value}`"
+
+
+def test_every_key_of_the_schema_is_described_with_its_default_and_no_other() -> None:
+    for title, (model, elsewhere) in TABLES.items():
+        assert rows(title) == {key: default(field) for key, field in keys(model, elsewhere)}, title

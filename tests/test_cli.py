@@ -1,0 +1,192 @@
+"""The command line: quick to start, clear when it fails, and it publishes only what is complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eddymark.cli import STOP_WITH_PARENT, main
+from eddymark.errors import EddymarkError
+from eddymark.plan import OUTPUTS
+from tests.small_experiment import write_experiment
+
+GENERATE = ["generate", "kolmogorov", "0"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_experiment(tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
+        monkeypatch.setenv(f"{library}_NUM_THREADS", "1")
+    handler = signal.getsignal(signal.SIGTERM)
+    yield tmp_path  # type: ignore[misc]
+    signal.signal(signal.SIGTERM, handler)
+
+
+def exit_code(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    return int(stopped.value.code or 0)
+
+
+def replace_driver(monkeypatch: pytest.MonkeyPatch, run: Any, stage: str = "generate") -> None:
+    driver = types.ModuleType(f"eddymark.stages.{stage}")
+    driver.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, driver.__name__, driver)
+    monkeypatch.setattr(f"eddymark.stages.{stage}", driver, raising=False)
+
+
+def write_outputs(*_: Any, output: Path, **__: Any) -> None:
+    for name in OUTPUTS["generate"]:
+        (output / name).write_text(name)
+
+
+def test_help_and_check_load_no_heavy_library(folder: Path) -> None:
+    script = """
+import sys
+from eddymark.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as stopped:
+    assert not stopped.code
+heavy = {"torch", "numpy", "xarray", "matplotlib", "pytorch_lightning", "snakemake"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    for arguments in (["--help"], ["check"], ["plan"]):
+        subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True)
+
+
+def test_check_sums_up_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("check") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "kolmogorov: 17 jobs, trajectories: 4 train, 2 validation, 4 test",
+        "ok: experiment small, 1 flows, 18 jobs",
+    ]
+
+
+def test_a_stage_publishes_its_outputs_with_a_record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_driver(monkeypatch, write_outputs)
+    assert exit_code(*GENERATE) == 0
+    record = json.loads((folder / "results/kolmogorov/generate/0/signature.json").read_text())
+    assert set(record["outputs"]) == set(OUTPUTS["generate"])
+    assert record["upstream"] == {}
+    assert record["peak_memory_bytes"] > 1e6
+    assert not list((folder / "results/.work").iterdir())
+
+
+def test_plan_tells_what_is_up_to_date(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_driver(monkeypatch, write_outputs)
+    exit_code(*GENERATE)
+    assert exit_code("plan") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if "up to date" in line] == ["kolmogorov/generate/0"]
+    assert lines[-1] == "17 of 18 jobs to run"
+
+
+def test_an_expected_failure_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise EddymarkError("energy grew without bound at t = 3.1")
+
+    replace_driver(monkeypatch, fail)
+    assert exit_code(*GENERATE) == 1
+    assert capsys.readouterr().err == "eddymark: energy grew without bound at t = 3.1\n"
+    assert not (folder / "results/kolmogorov").exists()
+
+
+def test_a_bug_leaves_a_traceback_in_the_log_and_one_line_at_the_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("no points")
+
+    replace_driver(monkeypatch, fail)
+    assert exit_code(*GENERATE) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1].startswith("eddymark: kolmogorov/generate/0 failed: ZeroDivisionError: no points")
+
+
+def test_a_job_whose_inputs_are_missing_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("train", "kolmogorov", "fno", "0") == 1
+    expected = "results/kolmogorov/generate/0 does not exist, but kolmogorov/train/fno/seed0 needs it: run it first"
+    assert capsys.readouterr().err == f"eddymark: {expected}\n"
+
+
+def test_an_unknown_job_is_answered_with_those_there_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("generate", "kolmogorov", "7") == 1
+    assert "there are: kolmogorov/generate/0, kolmogorov/generate/1" in capsys.readouterr().err
+
+
+def test_a_job_does_not_run_twice_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_again(*_: Any, output: Path, **__: Any) -> None:
+        assert exit_code(*GENERATE) == 1
+        write_outputs(output=output)
+
+    replace_driver(monkeypatch, run_again)
+    assert exit_code(*GENERATE) == 0
+    assert capsys.readouterr().err == "eddymark: kolmogorov/generate/0 is running in another process\n"
+
+
+SLOW = """
+import sys, time, types
+driver = types.ModuleType("eddymark.stages.generate")
+def run(*_, work, **__):
+    (work / "checkpoint").write_text("half")
+    time.sleep(60)
+driver.run = run
+import eddymark.stages
+sys.modules[driver.__name__] = eddymark.stages.generate = driver
+from eddymark.cli import main
+main(["generate", "kolmogorov", "0"])
+"""
+
+
+def checkpoint(folder: Path) -> Path:
+    """Wait for the slow job's checkpoint."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        for path in (folder / "results").glob(".work/*/checkpoints/checkpoint"):
+            return path
+        time.sleep(0.05)
+    raise AssertionError("the job did not start")
+
+
+def test_a_terminated_job_keeps_its_checkpoint_and_says_how_to_go_on(folder: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SLOW], stderr=subprocess.PIPE, text=True)
+    kept = checkpoint(folder)
+    process.terminate()
+    _, message = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert message == "eddymark: terminated; running it again resumes from the last checkpoint\n"
+    assert kept.exists()
+
+
+def test_a_job_ends_when_the_workflow_that_started_it_is_killed(folder: Path) -> None:
+    starter = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    environment = os.environ | {STOP_WITH_PARENT: "1"}
+    log = folder / "log"
+    with log.open("w") as file:
+        parent = subprocess.Popen([sys.executable, "-c", starter, SLOW], env=environment, stderr=file)
+        checkpoint(folder)
+        parent.kill()
+        parent.wait(timeout=20)
+    end = time.monotonic() + 20
+    while "terminated" not in log.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.1)

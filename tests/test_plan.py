@@ -1,0 +1,97 @@
+"""A change reruns what depends on it and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eddymark.config import Experiment, load_experiment
+from eddymark.plan import plan
+from tests.small_experiment import write_experiment
+
+
+def experiment(folder: Path, *changes: tuple[str, str, Any]) -> Experiment:
+    return load_experiment([write_experiment(folder, *changes)])
+
+
+def test_the_plan_names_every_job_after_those_it_reads(tmp_path: Path) -> None:
+    jobs = plan(experiment(tmp_path))
+    assert list(jobs)[:2] == ["kolmogorov/generate/0", "kolmogorov/generate/1"]
+    assert list(jobs)[-1] == "report"
+    trained = ["fno/seed0", "fno/seed1", "hybrid/seed0", "fitted_viscosity/seed0"]
+    assert [name.removeprefix("kolmogorov/train/") for name in jobs if "/train/" in name] == trained
+    steppers = ["dns", "no_model", "smagorinsky", "fno-seed0", "fno-seed1", "hybrid-seed0", "fitted_viscosity-seed0"]
+    steppers += ["persistence", "matched_noise", "constrained_noise", "cost"]
+    assert [name.removeprefix("kolmogorov/validate/") for name in jobs if "/validate/" in name] == steppers
+    seen: set[str] = set()
+    for folder, job in jobs.items():
+        assert seen.issuperset(job.upstream), folder
+        seen.add(folder)
+    assert set(jobs["kolmogorov/validate/fno-seed1"].upstream) == {
+        "kolmogorov/generate/0",
+        "kolmogorov/generate/1",
+        "kolmogorov/train/fno/seed1",
+    }
+    assert set(jobs["report"].upstream) == set(jobs) - {"report"}
+
+
+FLOW = "flows/kolmogorov.yaml"
+FNO = "surrogates/fno.yaml"
+FNO_JOBS = {"train/fno/seed0", "train/fno/seed1", "validate/fno-seed0", "validate/fno-seed1", "validate/cost"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ((FNO, "schedule.learning_rate", 2e-3), FNO_JOBS),
+        ((FNO, "seeds", [1, 0, 2]), {"validate/cost"}),
+        (
+            (FLOW, "large_eddy_simulations.smagorinsky.courant_number", 2.0),
+            {"validate/smagorinsky", "validate/cost"},
+        ),
+        ((FLOW, "large_eddy_simulations.other", {}), {"validate/cost"}),
+        (("config.yaml", "name", "renamed"), set()),
+    ],
+    ids=["learning rate", "one more seed", "time step of an LES", "one more LES", "name"],
+)
+def test_a_change_alters_the_signatures_of_what_depends_on_it(
+    tmp_path: Path, change: tuple[str, str, Any], expected: set[str]
+) -> None:
+    before, after = plan(experiment(tmp_path / "a")), plan(experiment(tmp_path / "b", change))
+    changed = {name for name in before.keys() & after.keys() if before[name].signature != after[name].signature}
+    assert changed == {f"kolmogorov/{name}" for name in expected} | {"report"}
+
+
+def test_validation_settings_leave_data_training_and_timing_alone(tmp_path: Path) -> None:
+    before = plan(experiment(tmp_path / "a"))
+    after = plan(experiment(tmp_path / "b", (FLOW, "validation.rollout_length", 12)))
+    same = {name for name in before if before[name].signature == after[name].signature}
+    assert {before[name].stage for name in same} == {"generate", "train", "cost"}
+    assert not any(before[name].stage == "validate" for name in same)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("config.yaml", "seed", 2), (FLOW, "viscosity", 2e-3), (FLOW, "sampling.spin_up", 3)],
+    ids=["seed", "viscosity", "spin-up"],
+)
+def test_a_change_of_the_data_alters_every_job(tmp_path: Path, change: tuple[str, str, Any]) -> None:
+    before, after = plan(experiment(tmp_path / "a")), plan(experiment(tmp_path / "b", change))
+    assert before.keys() == after.keys()
+    assert not [name for name in before if before[name].signature == after[name].signature]
+
+
+def test_the_order_of_keys_and_another_flow_alter_only_the_report(tmp_path: Path) -> None:
+    before = plan(experiment(tmp_path / "a"))
+    flows = {"kolmogorov_viscous": {"base": "kolmogorov", "viscosity": 0.01}, "kolmogorov": {}}
+    after = plan(experiment(tmp_path / "b", ("config.yaml", "flows", flows)))
+    assert {name for name in before if before[name].signature != after[name].signature} == {"report"}
+
+
+def test_precision_concerns_training_and_judgement_but_not_the_data(tmp_path: Path) -> None:
+    before = plan(experiment(tmp_path / "a"))
+    after = plan(experiment(tmp_path / "b", ("config.yaml", "precision", "float64")))
+    same = {before[name].stage for name in before if before[name].signature == after[name].signature}
+    assert same == {"generate"}

@@ -1,0 +1,24 @@
+rule generate:
+    input:
+        gate=gate("{flow}/generate/{shard}"),
+    output:
+        train=f"{RESULTS}/{{flow}}/generate/{{shard}}/train.zarr.zip",
+        validation=f"{RESULTS}/{{flow}}/generate/{{shard}}/validation.zarr.zip",
+        test=f"{RESULTS}/{{flow}}/generate/{{shard}}/test.zarr.zip",
+        budget=f"{RESULTS}/{{flow}}/generate/{{shard}}/budget.csv",
+        record=f"{RESULTS}/{{flow}}/generate/{{shard}}/{RECORD}",
+    log:
+        log_of("{flow}/generate/{shard}"),
+    benchmark:
+        benchmark_of("{flow}/generate/{shard}")
+    priority: 30
+    threads: EXPERIMENT.threads
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        command=command("generate"),
+    message:
+        "Simulating {wildcards.flow}, shard {wildcards.shard}"
+    shell:
+        "exec {params.command} {wildcards.flow} {wildcards.shard} > {log} 2>&1"

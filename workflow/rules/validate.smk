@@ -1,0 +1,49 @@
+rule validate:
+    input:
+        gate=gate("{flow}/validate/{stepper}"),
+        data=upstream("{flow}/validate/{stepper}"),
+    output:
+        rollouts=f"{RESULTS}/{{flow}}/validate/{{stepper}}/rollouts.zarr.zip",
+        statistics=f"{RESULTS}/{{flow}}/validate/{{stepper}}/statistics.nc",
+        scores=f"{RESULTS}/{{flow}}/validate/{{stepper}}/scores.csv",
+        cost=f"{RESULTS}/{{flow}}/validate/{{stepper}}/cost.json",
+        record=f"{RESULTS}/{{flow}}/validate/{{stepper}}/{RECORD}",
+    log:
+        log_of("{flow}/validate/{stepper}"),
+    benchmark:
+        benchmark_of("{flow}/validate/{stepper}")
+    priority: 10
+    threads: EXPERIMENT.threads
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        command=command("validate"),
+    message:
+        "Validating {wildcards.stepper} on {wildcards.flow}"
+    shell:
+        "exec {params.command} {wildcards.flow} {wildcards.stepper} > {log} 2>&1"
+
+
+# It asks for all cores, so that nothing else runs while it measures; it uses as many threads as every other job.
+rule cost:
+    input:
+        gate=gate("{flow}/validate/cost"),
+        data=upstream("{flow}/validate/cost"),
+    output:
+        cost=f"{RESULTS}/{{flow}}/validate/cost/cost.csv",
+        record=f"{RESULTS}/{{flow}}/validate/cost/{RECORD}",
+    log:
+        log_of("{flow}/validate/cost"),
+    benchmark:
+        benchmark_of("{flow}/validate/cost")
+    threads: workflow.cores or EXPERIMENT.threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        command=command("cost"),
+    message:
+        "Timing all steppers of {wildcards.flow}"
+    shell:
+        "exec {params.command} {wildcards.flow} > {log} 2>&1"
