@@ -167,9 +167,7 @@ def cost(
 
 
 @app.command()
-def report(
-    configfile: Configuration = None, experiment: Resolved = None, results: Results = Path("results")
-) -> None:
+def report(configfile: Configuration = None, experiment: Resolved = None, results: Results = Path("results")) -> None:
     """Write the report from all scores."""
     with _job("report", configfile, experiment, results) as (loaded, output, work):
         from eddymark.stages import report as stage

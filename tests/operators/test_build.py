@@ -54,20 +54,6 @@ def test_operator_of_another_library_is_built_from_its_path() -> None:
     assert all(isinstance(value, Tensor) for value in operator.state_dict().values())
 
 
-def test_precision_of_complex_weights_changes_without_losing_the_imaginary_part() -> None:
-    pytest.importorskip("neuralop")
-    arguments = {"n_modes": [5, 5, 5], "hidden_channels": 4, "n_layers": 2, "positional_embedding": None}
-    operator = build_operator("neuralop.models.FNO", arguments, **SIZES)
-    before = {name: value.clone() for name, value in operator.named_parameters() if value.is_complex()}
-    assert before
-    operator.to(torch.float64)
-    for name, value in operator.named_parameters():
-        assert value.dtype == (torch.complex128 if name in before else torch.float64)
-        if name in before:
-            assert torch.equal(value.to(torch.complex64), before[name])
-    assert operator(torch.randn(1, 4, 8, 8, 8, dtype=torch.float64)).dtype == torch.float64
-
-
 def test_trial_does_not_change_the_operator() -> None:
     torch.manual_seed(0)
     operator = build_operator("fno", FNO, **SIZES)

@@ -16,10 +16,10 @@ from eddymark.operators import OPERATORS
 
 
 class ForeignOperator(nn.Module):
-    """An operator of another package, with two habits of torch modules restored.
+    """An operator of another package; only its tensors count as its state.
 
-    Its state holds tensors only: some packages put settings and even functions into `state_dict`, which neither
-    safetensors nor a checkpoint that is safe to load can hold. A change of precision leaves complex weights complex.
+    Some packages put settings and even functions into `state_dict`, which neither safetensors nor a checkpoint that is
+    safe to load can hold.
 
     Arguments:
         module: the operator.
@@ -34,15 +34,6 @@ class ForeignOperator(nn.Module):
         """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
         result: Tensor = self.module(field)
         return result
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ForeignOperator:
-        def keep_complex(value: Tensor) -> Tensor:
-            if value.is_complex():
-                return torch.view_as_complex(fn(torch.view_as_real(value)).contiguous())
-            return fn(value)
-
-        super()._apply(keep_complex, recurse)  # type: ignore[no-untyped-call]
-        return self
 
 
 def _keep_tensors(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:

@@ -95,6 +95,7 @@ def _assemble(flow: Flow, model: str, *, dtype: torch.dtype, device: torch.devic
         in_channels=frames * dimension + len(static),
         out_channels=dimension,
         dimension=dimension,
+        points=flow.coarse_grid.points,
     )
     operator = _converted(operator, dtype=dtype, device=device)
     if surrogate.kind == "hybrid":
