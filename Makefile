@@ -10,7 +10,7 @@ SMOKE_RESULTS ?= results/smoke
 SMOKE := --configfile config/experiments/smoke.yaml --config results=$(SMOKE_RESULTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help report smoke test lint format bench clean
+.PHONY: help report smoke test lint format bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ format: $(VENV)/installed ## format the sources and the workflow
 
 bench: $(VENV)/installed ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
+
+pictures: report ## remake the pictures in docs/ from the report and the workflow (needs graphviz)
+	$(BIN)/snakemake --cores 1 --rulegraph --forceall | dot -Tsvg > docs/images/workflow.svg
+	cp results/report/figures/kolmogorov-snapshots.svg docs/images/snapshots.svg
 
 clean: ## remove results and caches, but not .venv
 	rm -rf results .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

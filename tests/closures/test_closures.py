@@ -49,7 +49,8 @@ def turbulent(points: tuple[int, ...]) -> tuple[NavierStokes, torch.Tensor]:
 
 
 def stress(closure: Closure, space: SpectralSpace, velocity: torch.Tensor) -> torch.Tensor:
-    tau = closure.stress(ResolvedVelocity(space, space.to_spectral(velocity)), None)
+    resolved = ResolvedVelocity(space, space.to_spectral(velocity))
+    tau = closure.stress(resolved, closure.coefficient(resolved))
     assert tau is not None
     return tau
 

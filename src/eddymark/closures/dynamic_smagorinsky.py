@@ -87,8 +87,7 @@ class DynamicSmagorinsky(Closure):
 
     def stress(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return τ_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`."""
-        if coefficient is None:
-            coefficient = self.coefficient(resolved)
+        assert coefficient is not None, "the solver computes the coefficient first"
         strain_rate = resolved.strain_rate
         magnitude = strain_rate_magnitude(strain_rate, resolved.space.grid.dimension)
         shape = (-1,) + (1,) * resolved.space.grid.dimension

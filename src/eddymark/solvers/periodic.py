@@ -61,22 +61,25 @@ class NavierStokes:
             return self._molecular_rate
         return self._molecular_rate - eddy * self.space.wavenumber_squared
 
-    def nonlinear(
-        self, spectrum: Tensor, closure: Closure | None = None, coefficient: Tensor | None = None
-    ) -> Tensor:
+    def nonlinear(self, spectrum: Tensor, closure: Closure | None = None) -> Tensor:
+        """Return everything but the linear terms, `(batch, d, *modes)`, of a state û `(batch, d, *modes)`."""
+        resolved = ResolvedVelocity(self.space, spectrum)
+        coefficient = closure.coefficient(resolved) if closure is not None else None
+        return self.nonlinear_of(resolved, closure, coefficient)
+
+    def nonlinear_of(self, resolved: ResolvedVelocity, closure: Closure | None, coefficient: Tensor | None) -> Tensor:
         """Return everything but the linear terms, `(batch, d, *modes)`.
 
         Arguments:
-            spectrum: û, `(batch, d, *modes)`.
+            resolved: the state; what has been computed of it already is not computed again.
             closure: subgrid-scale model.
             coefficient: what `closure.coefficient` gave for this time step.
         """
-        resolved = ResolvedVelocity(self.space, spectrum)
         flux = self.space.to_spectral(self._flux(resolved, closure, coefficient))
         rate = self.space.project(self._flux_divergence(flux))
         if self.forcing.steady is not None:
             rate = rate + self.forcing.steady
-        force = self.forcing.tendency(spectrum)
+        force = self.forcing.tendency(resolved.spectrum)
         return rate if force is None else rate + force
 
     def _flux(

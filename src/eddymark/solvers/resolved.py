@@ -62,4 +62,4 @@ def complete_traceless(independent: Tensor, dimension: int) -> Tensor:
 def contract(first: Tensor, second: Tensor, dimension: int) -> Tensor:
     """Return a_ij b_ij of two symmetric tensors `(batch, d(d+1)/2, *grid)`, shape `(batch, *grid)`."""
     weights = first.new_tensor([1.0 if i == j else 2.0 for i, j in symmetric_pairs(dimension)])
-    return torch.einsum("p,bp...,bp...->b...", weights, first, second)
+    return (weights.reshape(-1, *(1,) * dimension) * first * second).sum(dim=1)

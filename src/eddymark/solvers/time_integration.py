@@ -90,6 +90,18 @@ MOST_STEPS = 100_000
 """More steps per output than this mean that the state has blown up."""
 
 
+def _step_rate(solver: NavierStokes, spectrum: Tensor, closure: Closure | None) -> Nonlinear:
+    """Return the nonlinear rate for the stages of one step; the first stage shares its fields with the coefficient."""
+    first = ResolvedVelocity(solver.space, spectrum)
+    coefficient = closure.coefficient(first) if closure is not None else None
+
+    def rate(stage: Tensor) -> Tensor:
+        resolved = first if stage is spectrum else ResolvedVelocity(solver.space, stage)
+        return solver.nonlinear_of(resolved, closure, coefficient)
+
+    return rate
+
+
 @dataclass
 class EnergyLedger:
     """Sums up what a constraint adds to the kinetic energy, per trajectory."""
@@ -138,14 +150,7 @@ class TimeIntegration:
         """
         method = INTEGRATORS[self.integrator](solver.linear_rate(closure), duration / steps)
         for _ in range(steps):
-            coefficient = None
-            if closure is not None:
-                coefficient = closure.coefficient(ResolvedVelocity(solver.space, spectrum))
-
-            def nonlinear(stage: Tensor, coefficient: Tensor | None = coefficient) -> Tensor:
-                return solver.nonlinear(stage, closure, coefficient)
-
-            spectrum = method(nonlinear, spectrum)
+            spectrum = method(_step_rate(solver, spectrum, closure), spectrum)
             if solver.forcing.constrains:
                 free = spectrum
                 spectrum = solver.forcing.constrain(free)
