@@ -58,9 +58,7 @@ def main() -> None:
                 lambda s=solver, u=spectrum, f=fluxes: (s.space.to_physical(u), s.space.to_spectral(f))
             )
             name = "x".join(map(str, points))
-            print(
-                f"{name:>14} {batch:>5} {str(dtype)[6:]:>8} {step:9.2f} {transforms:9.2f} {step / transforms:6.2f}"
-            )
+            print(f"{name:>14} {batch:>5} {str(dtype)[6:]:>8} {step:9.2f} {transforms:9.2f} {step / transforms:6.2f}")
         print("\nOne RK4 step of each closure against no model")
         print(f"{'grid':>14} {'batch':>5} {'closure':>26} {'ms/step':>9} {'ratio':>6}")
         for points, batch in CLOSURE_GRIDS:
@@ -74,14 +72,10 @@ def main() -> None:
                     viscosity=0.01,
                 )
                 cost = best_milliseconds(
-                    lambda s=solver, u=spectrum, c=closure: integration.advance(
-                        s, u, 1e-4, steps=1, closure=c
-                    )
+                    lambda s=solver, u=spectrum, c=closure: integration.advance(s, u, 1e-4, steps=1, closure=c)
                 )
                 base = cost if name == "none" else base
-                print(
-                    f"{'x'.join(map(str, points)):>14} {batch:>5} {name:>26} {cost:9.2f} {cost / base:6.2f}"
-                )
+                print(f"{'x'.join(map(str, points)):>14} {batch:>5} {name:>26} {cost:9.2f} {cost / base:6.2f}")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,7 @@ BOX = 2 * math.pi
 def test_sharp_filter_keeps_resolved_modes_and_drops_the_rest(dimension: int) -> None:
     fine = SpectralSpace(Grid((32,) * dimension, (BOX,) * dimension))
     coarse = Grid((16,) * dimension, (BOX,) * dimension)
-    x = (
-        torch.as_tensor(fine.grid.coordinates()[0])
-        .reshape(-1, *(1,) * (dimension - 1))
-        .expand(fine.grid.points)
-    )
+    x = torch.as_tensor(fine.grid.coordinates()[0]).reshape(-1, *(1,) * (dimension - 1)).expand(fine.grid.points)
     restrict = GridFilter(fine, coarse, Filter(type="sharp"))
     kept, dropped = torch.cos(5 * x + 0.3), torch.cos(6 * x)
     result = restrict(fine.to_spectral(kept + dropped))

@@ -60,9 +60,7 @@ def test_derivative_of_a_sine(grid: Grid, dealiased: bool) -> None:
         shape[axis] = -1
         x = torch.as_tensor(grid.coordinates()[axis]).reshape(shape)
         k = 2 * 2 * math.pi / grid.sides[axis]
-        derivative = space.to_physical(
-            space.derivative(space.to_spectral(torch.sin(k * x).expand(grid.points)), axis)
-        )
+        derivative = space.to_physical(space.derivative(space.to_spectral(torch.sin(k * x).expand(grid.points)), axis))
         assert torch.allclose(derivative, (k * torch.cos(k * x)).expand(grid.points), atol=1e-11)
 
 

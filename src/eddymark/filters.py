@@ -33,9 +33,7 @@ class GridFilter:
     """
 
     def __init__(self, fine: SpectralSpace, coarse: Grid, configuration: FilterConfiguration) -> None:
-        if coarse.sides != fine.grid.sides or any(
-            c > f for c, f in zip(coarse.points, fine.grid.points, strict=True)
-        ):
+        if coarse.sides != fine.grid.sides or any(c > f for c, f in zip(coarse.points, fine.grid.points, strict=True)):
             raise ValueError(f"cannot restrict {fine.grid} to {coarse}")
         self.fine = fine
         self.coarse = SpectralSpace(coarse, dtype=fine.dtype, device=fine.device)
@@ -46,9 +44,7 @@ class GridFilter:
         for axis in range(-self.coarse.grid.dimension, -1):
             m = self.coarse.modes[axis] // 2
             count = spectrum.shape[axis]
-            spectrum = torch.cat(
-                [spectrum.narrow(axis, 0, m + 1), spectrum.narrow(axis, count - m, m)], dim=axis
-            )
+            spectrum = torch.cat([spectrum.narrow(axis, 0, m + 1), spectrum.narrow(axis, count - m, m)], dim=axis)
         return self.coarse.to_physical(self.transfer * spectrum[..., : self.coarse.modes[-1]])
 
 

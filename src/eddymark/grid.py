@@ -245,7 +245,7 @@ class SpectralSpace:
         )
 
     def mode_energy(self, spectrum: Tensor) -> Tensor:
-        """Return ½ |û|² per mode, summed over components, mirrored modes counted: `(..., d, *modes)` → `(..., *modes)`."""
+        """Return ½ |û|² per mode over all components, mirrored modes counted, `(..., *modes)`."""
         power = (spectrum.real**2 + spectrum.imag**2).sum(dim=-self.grid.dimension - 1)
         return 0.5 * self.multiplicity * power
 

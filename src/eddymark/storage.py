@@ -104,9 +104,7 @@ def open_trajectories(paths: Path | Sequence[Path]) -> xr.Dataset:
 
 def _open(path: Path) -> xr.Dataset:
     try:
-        return xr.open_zarr(
-            zarr.storage.ZipStore(path, mode="r"), consolidated=False, chunks=None, zarr_format=2
-        )
+        return xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False, chunks=None, zarr_format=2)
     except Exception as error:  # whatever a damaged or missing archive makes zarr raise
         raise EddymarkError(f"{path}: cannot be read as trajectories ({error})") from error
 

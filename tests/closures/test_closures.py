@@ -40,9 +40,7 @@ def turbulent(points: tuple[int, ...]) -> tuple[NavierStokes, torch.Tensor]:
     spectrum = random_spectrum(fine, batch=1)
     spectrum = spectrum * torch.exp(-fine.space.wavenumber_squared / 8)
     energy = fine.space.energy_spectrum(spectrum).sum()
-    spectrum = TimeIntegration("runge_kutta_4", 1.0).advance(
-        fine, spectrum * (2 / energy).sqrt(), 1.0, steps=40
-    )
+    spectrum = TimeIntegration("runge_kutta_4", 1.0).advance(fine, spectrum * (2 / energy).sqrt(), 1.0, steps=40)
     coarse = NavierStokes(Grid(points, sides), viscosity=0.03)
     restrict = GridFilter(fine.space, coarse.grid, Filter(type="sharp"))
     return coarse, coarse.space.to_spectral(restrict(spectrum))
@@ -94,9 +92,7 @@ def test_galilean_invariance(name: str, points: tuple[int, ...]) -> None:
     velocity = solver.space.to_physical(spectrum)
     closure = make(name, solver.space)
     tau = stress(closure, solver.space, velocity)
-    assert torch.allclose(
-        stress(closure, solver.space, velocity + 3.0), tau, atol=1e-9 * float(tau.abs().max())
-    )
+    assert torch.allclose(stress(closure, solver.space, velocity + 3.0), tau, atol=1e-9 * float(tau.abs().max()))
 
 
 @pytest.mark.parametrize("name", STRESS_MODELS)
@@ -109,9 +105,7 @@ def test_invariance_under_rotation_by_90_degrees(name: str, points: tuple[int, .
 
     def rotate(field: torch.Tensor) -> torch.Tensor:
         swapped = field.transpose(2, 3).flip(3).roll(1, 3)
-        return torch.stack(
-            [swapped[:, 1], -swapped[:, 0], *(swapped[:, axis] for axis in range(2, dimension))], dim=1
-        )
+        return torch.stack([swapped[:, 1], -swapped[:, 0], *(swapped[:, axis] for axis in range(2, dimension))], dim=1)
 
     closure = make(name, solver.space)
     tendency = solver.tendency(velocity, closure)

@@ -46,9 +46,7 @@ def test_initial_state_is_solenoidal_and_has_its_spectrum(name: str) -> None:
 def test_equations_do_not_change_under_the_flows_symmetries(name: str, seed: int) -> None:
     case = flow(name)
     solver = case.solver(case.coarse_grid, dtype=torch.float64)
-    velocity = solver.space.to_physical(
-        case.initial_spectrum(solver.space, np.random.default_rng(1)).unsqueeze(0)
-    )
+    velocity = solver.space.to_physical(case.initial_spectrum(solver.space, np.random.default_rng(1)).unsqueeze(0))
 
     def transform(field: torch.Tensor) -> torch.Tensor:
         return case.transform(field, np.random.default_rng(seed), shifts=True, symmetries=True)
@@ -64,10 +62,7 @@ def test_transformations_vary_and_can_be_switched_off(name: str) -> None:
     window = torch.randn((2, *([case.coarse_grid.dimension]), *case.coarse_grid.points))
     random = np.random.default_rng(0)
     assert torch.equal(case.transform(window, random, shifts=False, symmetries=False), window)
-    seen = {
-        float(case.transform(window, random, shifts=True, symmetries=True)[(0,) * window.ndim])
-        for _ in range(20)
-    }
+    seen = {float(case.transform(window, random, shifts=True, symmetries=True)[(0,) * window.ndim]) for _ in range(20)}
     assert len(seen) > 10
 
 

@@ -107,13 +107,9 @@ def test_ledger_counts_what_held_shells_add() -> None:
     dissipated = torch.zeros(2, dtype=torch.float64)
     start = solver.space.mode_energy(spectrum).sum(dim=axes)
     for _ in range(40):
-        before = (
-            2 * 0.018 * (solver.space.wavenumber_squared * solver.space.mode_energy(spectrum)).sum(dim=axes)
-        )
+        before = 2 * 0.018 * (solver.space.wavenumber_squared * solver.space.mode_energy(spectrum)).sum(dim=axes)
         spectrum = INTEGRATION.advance(solver, spectrum, 0.01, steps=1, ledger=ledger)
-        after = (
-            2 * 0.018 * (solver.space.wavenumber_squared * solver.space.mode_energy(spectrum)).sum(dim=axes)
-        )
+        after = 2 * 0.018 * (solver.space.wavenumber_squared * solver.space.mode_energy(spectrum)).sum(dim=axes)
         dissipated += 0.005 * (before + after)
     change = solver.space.mode_energy(spectrum).sum(dim=axes) - start
     assert torch.allclose(torch.as_tensor(ledger.injected), change + dissipated, rtol=1e-2)

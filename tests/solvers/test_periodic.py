@@ -18,9 +18,7 @@ RUNGE_KUTTA_4 = TimeIntegration("runge_kutta_4", 1.0)
 
 def random_spectrum(solver: NavierStokes, *, batch: int = 2, seed: int = 0) -> torch.Tensor:
     random = torch.Generator().manual_seed(seed)
-    noise = torch.randn(
-        (batch, solver.grid.dimension, *solver.grid.points), generator=random, dtype=torch.float64
-    )
+    noise = torch.randn((batch, solver.grid.dimension, *solver.grid.points), generator=random, dtype=torch.float64)
     return solver.space.project(solver.space.to_spectral(noise))
 
 

@@ -70,9 +70,7 @@ def test_a_failed_state_has_no_error_and_leaves_the_others_alone(cube: Grid, ran
     ],
     ids=["between", "before the first output", "exactly at", "first of two", "failed", "beyond the data"],
 )
-def test_decorrelation_time_is_the_interpolated_first_crossing(
-    correlation: list[float], expected: float
-) -> None:
+def test_decorrelation_time_is_the_interpolated_first_crossing(correlation: list[float], expected: float) -> None:
     # 0.8 itself is not below the threshold.
     found = decorrelation_time([1.0, 2.0, 3.0], correlation, threshold=0.8)
     np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -23,9 +23,7 @@ def test_window_includes_its_ends_and_never_the_initial_state() -> None:
     assert time[Window(start=-np.inf).contains(time)].tolist() == time.tolist()
 
 
-def test_variables_and_dimensions_are_those_of_the_file_format(
-    cube: Grid, square: Grid, random_phases: Fields
-) -> None:
+def test_variables_and_dimensions_are_those_of_the_file_format(cube: Grid, square: Grid, random_phases: Fields) -> None:
     for grid, own in (
         (cube, {"derivative_square", "derivative_cube"}),
         (square, {"vorticity_gradient_square", "vorticity_gradient_production"}),
@@ -49,9 +47,7 @@ def test_variables_and_dimensions_are_those_of_the_file_format(
         np.testing.assert_allclose(found["increment_density"].sum("increment_bin") * INCREMENT_BINS.width, 1)
 
 
-def test_initial_state_and_spin_up_enter_neither_averages_nor_errors(
-    cube: Grid, random_phases: Fields
-) -> None:
+def test_initial_state_and_spin_up_enter_neither_averages_nor_errors(cube: Grid, random_phases: Fields) -> None:
     velocity = random_phases(cube, trajectories=2, times=5, seed=3)
     truth = random_phases(cube, trajectories=2, times=3, seed=4)
     changed = velocity.clone()
@@ -62,8 +58,7 @@ def test_initial_state_and_spin_up_enter_neither_averages_nor_errors(
     ]
     for name in measured[0].data_vars:
         first, second = (
-            found[name].isel(time=slice(1, None)) if "time" in found[name].dims else found[name]
-            for found in measured
+            found[name].isel(time=slice(1, None)) if "time" in found[name].dims else found[name] for found in measured
         )
         np.testing.assert_array_equal(first, second)
     assert (measured[1]["kinetic_energy"][:, 0] > measured[0]["kinetic_energy"][:, 0]).all()
@@ -93,9 +88,7 @@ def test_time_averages_skip_trajectories_that_failed_in_the_window_but_keep_thei
     assert np.isnan(found["enstrophy"][1, 4:]).all()
 
 
-def test_all_failed_trajectories_give_the_same_variables_without_values(
-    cube: Grid, random_phases: Fields
-) -> None:
+def test_all_failed_trajectories_give_the_same_variables_without_values(cube: Grid, random_phases: Fields) -> None:
     velocity = random_phases(cube, trajectories=2, times=4, seed=7)
     whole = measure(velocity, grid=cube, interval=1.0, window=Window(1.0), scales=UNIT)
     velocity[:, 1:] = torch.nan

@@ -57,9 +57,7 @@ def coherent(phases: Tensor, grid: Grid) -> Tensor:
     The spectrum does not depend on the phases; skewness and palinstrophy production do.
     """
     axes = torch.meshgrid(*map(torch.as_tensor, grid.coordinates()), indexing="ij")
-    first, second, third = (
-        phases[..., i].reshape(*phases.shape[:2], *[1] * grid.dimension) for i in range(3)
-    )
+    first, second, third = (phases[..., i].reshape(*phases.shape[:2], *[1] * grid.dimension) for i in range(3))
     if grid.dimension == 3:
         pairs = zip(axes, [axes[1], axes[2], axes[0]], strict=True)
         waves = [torch.sin(x + first) - 0.4 * torch.sin(2 * x + second) + torch.sin(y) for x, y in pairs]
@@ -105,9 +103,7 @@ def test_a_copy_of_the_dns_distribution_scores_like_the_floor_and_a_scaled_one_d
     truth = random_phases(cube, trajectories=12, times=6, seed=1)
     scales = measure_scales(truth, grid=cube)
     dns = dns_statistics(truth, grid=cube, scales=scales)
-    same = table(
-        statistics(random_phases(cube, trajectories=12, times=7, seed=2), grid=cube, scales=scales), dns
-    )
+    same = table(statistics(random_phases(cube, trajectories=12, times=7, seed=2), grid=cube, scales=scales), dns)
     wrong = table(
         statistics(1.2 * random_phases(cube, trajectories=12, times=7, seed=3), grid=cube, scales=scales), dns
     )
@@ -161,9 +157,7 @@ def test_error_rows_are_means_over_trajectories_at_their_step(cube: Grid, random
     scale = torch.ones(2, 7, dtype=torch.float64)
     scale[:, 1] = torch.tensor([1.1, 1.3])
     scale[:, 5] = torch.tensor([2.0, 1.0])
-    fake = statistics(
-        truth * scale[:, :, None, None, None, None], grid=cube, scales=scales, truth=truth[:, 1:]
-    )
+    fake = statistics(truth * scale[:, :, None, None, None, None], grid=cube, scales=scales, truth=truth[:, 1:])
     scores = table(fake, dns_statistics(truth, grid=cube, scales=scales))
     first = row(scores, "relative_l2_error", "step 1")
     assert first.value == pytest.approx(0.2)

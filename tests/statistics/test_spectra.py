@@ -50,9 +50,7 @@ def test_shell_selections_are_the_resolved_ones_and_their_upper_half() -> None:
 def test_cutoff_and_highest_shell_are_those_of_the_dealiased_modes() -> None:
     grid = Grid(points=(16, 16, 16), sides=(6.0, 6.0, 6.0))
     velocity = torch.zeros(1, 2, 3, 16, 16, 16)
-    found = measure(
-        velocity, grid=grid, interval=1.0, window=Window(start=0), scales=Scales(vorticity=1, increment=1)
-    )
+    found = measure(velocity, grid=grid, interval=1.0, window=Window(start=0), scales=Scales(vorticity=1, increment=1))
     assert found.attrs["cutoff"] == 5
     assert found.attrs["highest_shell"] == round(5 * np.sqrt(3))
     assert found["shell"].values.max() == round(8 * np.sqrt(3))

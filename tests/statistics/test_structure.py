@@ -51,9 +51,7 @@ def test_random_phases_have_no_skewness_no_production_and_gaussian_flatness(
     space = SpectralSpace(cube, dealiased=False)
     spectrum = space.to_spectral(random_phases(cube, trajectories=1, times=300, seed=3))
     assert abs(derivative_skewness(**averages(longitudinal_derivative_moments(spectrum, space=space)))) < 0.01
-    assert vorticity_flatness(**averages(vorticity_moments(spectrum, space=space))) == pytest.approx(
-        3, abs=0.05
-    )
+    assert vorticity_flatness(**averages(vorticity_moments(spectrum, space=space))) == pytest.approx(3, abs=0.05)
     space = SpectralSpace(square, dealiased=False)
     spectrum = space.to_spectral(random_phases(square, trajectories=1, times=2000, seed=4))
     moments = averages(palinstrophy_moments(spectrum, space=space))
@@ -83,9 +81,7 @@ def test_palinstrophy_moments_agree_with_the_formula_on_a_constructed_field(squa
     found = palinstrophy_moments(space.to_spectral(torch.as_tensor(velocity)), space=space)
     assert abs(production) > 1
     assert found["vorticity_gradient_production"].item() == pytest.approx(production)
-    assert found["vorticity_gradient_square"].item() == pytest.approx(
-        (gradient[0] ** 2 + gradient[1] ** 2).mean()
-    )
+    assert found["vorticity_gradient_square"].item() == pytest.approx((gradient[0] ** 2 + gradient[1] ** 2).mean())
 
 
 def test_palinstrophy_production_is_the_rate_at_which_advection_makes_palinstrophy(

@@ -41,9 +41,7 @@ def test_seeds_and_trajectories_are_resampled_crosswise() -> None:
 
 def test_scatter_between_seeds_widens_the_interval() -> None:
     values = {"x": np.repeat([0.0, 1.0, 2.0], 10)}
-    pooled = ensemble_averages(
-        values, bootstrap_weights(np.random.default_rng(3), trajectories=30, samples=999)
-    )
+    pooled = ensemble_averages(values, bootstrap_weights(np.random.default_rng(3), trajectories=30, samples=999))
     crossed = bootstrap_weights(np.random.default_rng(3), trajectories=10, samples=999, seeds=3)
     wide = interval(ensemble_averages(values, crossed)["x"])
     narrow = interval(pooled["x"])

@@ -161,9 +161,7 @@ def test_dns_is_its_own_reference(experiment: Experiment, results: Path, tmp_pat
 
 def test_floors_do_not_depend_on_the_stepper(experiment: Experiment, results: Path, tmp_path: Path) -> None:
     floors = [
-        pd.read_csv(run(experiment, stepper, results, tmp_path) / "scores.csv").set_index("statistic")[
-            "floor"
-        ]
+        pd.read_csv(run(experiment, stepper, results, tmp_path) / "scores.csv").set_index("statistic")["floor"]
         for stepper in ("dns", "persistence", "matched_noise")
     ]
     for floor in floors[1:]:
@@ -190,9 +188,7 @@ def test_a_blow_up_is_a_result(
     assert scores.loc["failure_time", "value"] < 0.7
 
 
-def test_all_competitors_are_timed_in_one_table(
-    experiment: Experiment, results: Path, tmp_path: Path
-) -> None:
+def test_all_competitors_are_timed_in_one_table(experiment: Experiment, results: Path, tmp_path: Path) -> None:
     cost.run(experiment, "box", results=results, output=tmp_path, work=tmp_path)
     table = pd.read_csv(tmp_path / "cost.csv")
     assert list(table.columns) == [

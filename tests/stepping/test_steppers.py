@@ -143,14 +143,10 @@ def test_known_physics_is_exact_where_nothing_is_left_to_learn() -> None:
 def test_known_physics_makes_any_increment_solenoidal_and_restores_held_shells() -> None:
     equations = solver(HELD)
     space = equations.space
-    output = KnownPhysics(equations, 0.1)(
-        states(equations)[:, 0], torch.randn((3, 3, 12, 12, 12), dtype=torch.float64)
-    )
+    output = KnownPhysics(equations, 0.1)(states(equations)[:, 0], torch.randn((3, 3, 12, 12, 12), dtype=torch.float64))
     spectrum = space.to_spectral(output)
     assert space.divergence(spectrum).abs().max() < 1e-12
-    assert torch.allclose(
-        space.energy_spectrum(spectrum)[:, 1:3], torch.tensor([1.2, 0.4], dtype=torch.float64)
-    )
+    assert torch.allclose(space.energy_spectrum(spectrum)[:, 1:3], torch.tensor([1.2, 0.4], dtype=torch.float64))
 
 
 def test_surrogate_scales_come_from_the_windows_and_are_stored() -> None:

@@ -59,16 +59,11 @@ class DynamicSmagorinsky(Closure):
         magnitude = strain_rate_magnitude(strain_rate, dimension)
         grid_stress = magnitude.unsqueeze(1) * strain_rate[:, :-1]
         filtered = test_filter(torch.cat([products, grid_stress], dim=1))
-        tested = space.to_physical(
-            mask * torch.cat([resolved.spectrum, resolved.strain_rate_spectrum], dim=1)
-        )
+        tested = space.to_physical(mask * torch.cat([resolved.spectrum, resolved.strain_rate_spectrum], dim=1))
         tested_velocity, tested_strain = tested[:, :dimension], tested[:, dimension:]
         tested_last = tested_velocity[:, -1] ** 2
         tested_products = torch.stack(
-            [
-                tested_velocity[:, i] * tested_velocity[:, j] - (tested_last if i == j else 0)
-                for i, j in pairs[:-1]
-            ],
+            [tested_velocity[:, i] * tested_velocity[:, j] - (tested_last if i == j else 0) for i, j in pairs[:-1]],
             dim=1,
         )
         leonard = filtered[:, : len(pairs) - 1] - tested_products
@@ -91,6 +86,4 @@ class DynamicSmagorinsky(Closure):
         strain_rate = resolved.strain_rate
         magnitude = strain_rate_magnitude(strain_rate, resolved.space.grid.dimension)
         shape = (-1,) + (1,) * resolved.space.grid.dimension
-        return eddy_viscosity_stress(
-            coefficient.reshape(shape) * self.filter_width**2 * magnitude, strain_rate
-        )
+        return eddy_viscosity_stress(coefficient.reshape(shape) * self.filter_width**2 * magnitude, strain_rate)

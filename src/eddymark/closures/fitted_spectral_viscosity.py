@@ -26,9 +26,7 @@ class FittedSpectralViscosity(Closure):
     def __init__(self, *, space: SpectralSpace, viscosity: float) -> None:
         super().__init__()
         self.viscosity = viscosity
-        self.ratio = nn.Parameter(
-            torch.zeros(int(space.shells.max()) + 1, dtype=space.dtype, device=space.device)
-        )
+        self.ratio = nn.Parameter(torch.zeros(int(space.shells.max()) + 1, dtype=space.dtype, device=space.device))
         self.register_buffer("shells", space.shells, persistent=False)
 
     def spectral_viscosity(self) -> Tensor:

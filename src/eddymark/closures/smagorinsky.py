@@ -29,9 +29,7 @@ class Smagorinsky(Closure):
         """Return τ_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`."""
         strain_rate = resolved.strain_rate
         magnitude = strain_rate_magnitude(strain_rate, resolved.space.grid.dimension)
-        return eddy_viscosity_stress(
-            (self.smagorinsky_constant * self.filter_width) ** 2 * magnitude, strain_rate
-        )
+        return eddy_viscosity_stress((self.smagorinsky_constant * self.filter_width) ** 2 * magnitude, strain_rate)
 
 
 def strain_rate_magnitude(strain_rate: Tensor, dimension: int) -> Tensor:

@@ -125,9 +125,7 @@ class Flow(ABC):
         return force[present] / force[present].square().mean().sqrt()
 
     @abstractmethod
-    def transform(
-        self, window: Tensor, random: np.random.Generator, *, shifts: bool, symmetries: bool
-    ) -> Tensor:
+    def transform(self, window: Tensor, random: np.random.Generator, *, shifts: bool, symmetries: bool) -> Tensor:
         """Return a window `(..., d, *grid)` under a random transformation that leaves the equations unchanged."""
 
 

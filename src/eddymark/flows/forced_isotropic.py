@@ -17,9 +17,7 @@ class ForcedIsotropic(Flow):
     Lett. 12, 100389, and the operator papers after it.
     """
 
-    def transform(
-        self, window: Tensor, random: np.random.Generator, *, shifts: bool, symmetries: bool
-    ) -> Tensor:
+    def transform(self, window: Tensor, random: np.random.Generator, *, shifts: bool, symmetries: bool) -> Tensor:
         """Return a window `(..., 3, x, y, z)` under a random translation and a random symmetry of the cube."""
         if symmetries:
             order = [int(axis) for axis in random.permutation(3)]

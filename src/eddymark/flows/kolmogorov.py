@@ -20,9 +20,7 @@ class Kolmogorov(Flow):
     (2021), Proc. Natl. Acad. Sci. 118, e2101784118.
     """
 
-    def transform(
-        self, window: Tensor, random: np.random.Generator, *, shifts: bool, symmetries: bool
-    ) -> Tensor:
+    def transform(self, window: Tensor, random: np.random.Generator, *, shifts: bool, symmetries: bool) -> Tensor:
         """Return a window `(..., 2, x, y)` under a random transformation of the flow's symmetry group."""
         points = window.shape[-1]
         # Translations in y that are possible on this grid: multiples of the half wavelength which hit grid points.

@@ -55,9 +55,7 @@ def schedule(flow: Flow) -> dict[str, list[tuple[int, int]]]:
     return stretches
 
 
-def sample_runs(
-    flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], device: torch.device
-) -> SampledRuns:
+def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], device: torch.device) -> SampledRuns:
     """Integrate a batch of independent runs, filter every output that belongs to a split, and keep the energy budget.
 
     Arguments:
@@ -84,10 +82,7 @@ def sample_runs(
     first, last = min(wanted), max(wanted)
     interval = configuration.interval
     spectrum = torch.stack(
-        [
-            flow.initial_spectrum(space, generator(seed, flow_name, "run", run, "initial state"))
-            for run in runs
-        ]
+        [flow.initial_spectrum(space, generator(seed, flow_name, "run", run, "initial state")) for run in runs]
     )
     spectrum = solver.forcing.constrain(spectrum)
     fields: dict[int, NDArray[np.float32]] = {}
@@ -105,9 +100,7 @@ def sample_runs(
             courant = solver.courant_rate(velocity) * interval / steps
             rows += _budget(solver, spectrum, runs, output * interval, courant)
             if not np.isfinite(now.energy):
-                raise EddymarkError(
-                    f"DNS of {flow_name} is not finite at output {output}; lower courant_number"
-                )
+                raise EddymarkError(f"DNS of {flow_name} is not finite at output {output}; lower courant_number")
             if output == last:
                 break
             while True:
@@ -143,9 +136,7 @@ def sample_runs(
 def _finer(steps: int, reached: float, limit: float, *, where: str) -> int:
     """Return a number of steps which would have kept the Courant number within its limit."""
     if not np.isfinite(reached) or reached > 10 * limit:
-        raise EddymarkError(
-            f"{where}: unstable time step, Courant number {reached:.3g}; lower courant_number"
-        )
+        raise EddymarkError(f"{where}: unstable time step, Courant number {reached:.3g}; lower courant_number")
     return int(np.ceil(1.1 * steps * reached / limit))
 
 

@@ -82,9 +82,7 @@ class NavierStokes:
         force = self.forcing.tendency(resolved.spectrum)
         return rate if force is None else rate + force
 
-    def _flux(
-        self, resolved: ResolvedVelocity, closure: Closure | None, coefficient: Tensor | None
-    ) -> Tensor:
+    def _flux(self, resolved: ResolvedVelocity, closure: Closure | None, coefficient: Tensor | None) -> Tensor:
         """u_i u_j + τ_ij less its last diagonal entry on the diagonal, `(batch, pairs − 1, *grid)`."""
         velocity = resolved.velocity
         stress = closure.stress(resolved, coefficient) if closure is not None else None

@@ -34,12 +34,10 @@ class ResolvedVelocity:
 
     @cached_property
     def strain_rate_spectrum(self) -> Tensor:
-        """Spectrum of S_ij = ½ (∂_j u_i + ∂_i u_j), i ≤ j, less the last diagonal entry, `(batch, pairs − 1, *modes)`."""
+        """Spectrum of S_ij = ½ (∂_j u_i + ∂_i u_j), i ≤ j, without S_dd, `(batch, pairs − 1, *modes)`."""
         k = self.space.wavenumbers
         u = self.spectrum
-        return torch.stack(
-            [0.5j * (k[j] * u[:, i] + k[i] * u[:, j]) for i, j in symmetric_pairs(len(k))[:-1]], dim=1
-        )
+        return torch.stack([0.5j * (k[j] * u[:, i] + k[i] * u[:, j]) for i, j in symmetric_pairs(len(k))[:-1]], dim=1)
 
     @cached_property
     def strain_rate(self) -> Tensor:
@@ -47,9 +45,7 @@ class ResolvedVelocity:
 
         The last diagonal entry is minus the sum of the others (incompressibility), which saves its transform.
         """
-        return complete_traceless(
-            self.space.to_physical(self.strain_rate_spectrum), self.space.grid.dimension
-        )
+        return complete_traceless(self.space.to_physical(self.strain_rate_spectrum), self.space.grid.dimension)
 
 
 def complete_traceless(independent: Tensor, dimension: int) -> Tensor:

@@ -42,11 +42,7 @@ class RungeKutta4:
         second = nonlinear(decayed + (step / 2) * half * first)
         third = nonlinear(decayed + (step / 2) * second)
         fourth = nonlinear(half * (decayed + step * third))
-        return (
-            full * (spectrum + (step / 6) * first)
-            + (step / 3) * half * (second + third)
-            + (step / 6) * fourth
-        )
+        return full * (spectrum + (step / 6) * first) + (step / 3) * half * (second + third) + (step / 6) * fourth
 
 
 class RungeKutta3:

@@ -34,9 +34,7 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     flow = experiment.flows[flow_name]
     device = select_device(experiment)
     names = [name for name in stepper_names(flow) if name.kind not in ("floor", "control")]
-    steppers = {
-        name.folder: build_stepper(experiment, flow_name, name.folder, results=results) for name in names
-    }
+    steppers = {name.folder: build_stepper(experiment, flow_name, name.folder, results=results) for name in names}
     if not steppers:
         raise ValueError(f"{flow_name}: neither an LES nor a surrogate to time")
     history = max(stepper.history for stepper in steppers.values())

@@ -23,9 +23,7 @@ def shard_runs(runs: int, shards: int, shard: int) -> list[int]:
     return list(range(shard, runs, shards))
 
 
-def run(
-    experiment: Experiment, flow_name: str, shard: int, *, results: Path, output: Path, work: Path
-) -> None:
+def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, output: Path, work: Path) -> None:
     """Compute one shard: `{train,validation,test}.zarr.zip` and `budget.csv`."""
     torch.set_num_threads(experiment.threads)
     flow = build_flow(experiment.flows[flow_name])
@@ -84,9 +82,7 @@ def budget_means(budget: pd.DataFrame, spin_up: float) -> dict[str, float]:
     # The last output of a run has no interval after it, over which a constraint could have added energy.
     steady = steady[steady["time"] < steady.groupby("run")["time"].transform("max")]
     means = {name: float(steady[name].mean()) for name in ("injection", "dissipation", "drag", "residual")}
-    return means | {
-        "relative_residual": means["residual"] / means["injection"] if means["injection"] else 0.0
-    }
+    return means | {"relative_residual": means["residual"] / means["injection"] if means["injection"] else 0.0}
 
 
 def _warn(flow_name: str, sampled: SampledRuns, *, nominal: float) -> None:
@@ -104,6 +100,4 @@ def _warn(flow_name: str, sampled: SampledRuns, *, nominal: float) -> None:
             file=sys.stderr,
         )
     if scales.resolution < 1:
-        print(
-            f"WARNING: {flow_name} is under-resolved: k_max η = {scales.resolution:.2f} < 1", file=sys.stderr
-        )
+        print(f"WARNING: {flow_name} is under-resolved: k_max η = {scales.resolution:.2f} < 1", file=sys.stderr)

@@ -92,9 +92,7 @@ def run(
             statistics = statistics.assign(constraint_activity=("trajectory", activity))
     description = _description(flow, flow_name, name)
     statistics = statistics.assign_attrs(description)
-    scores = score_table(
-        [statistics], reference, seed=experiment.seed, samples=flow.validation.bootstrap_samples
-    )
+    scores = score_table([statistics], reference, seed=experiment.seed, samples=flow.validation.bootstrap_samples)
     runs = data["run"].to_numpy()
     trajectories = _trajectories(velocity, grid=grid, flow=flow, runs=runs)
     write_trajectories(output / "rollouts.zarr.zip", trajectories.assign_attrs(description))

@@ -23,9 +23,7 @@ def relative_l2_error(prediction: Tensor, truth: Tensor) -> Tensor:
         `(trajectory, time)`; NaN where the prediction is not finite.
     """
     if prediction.shape != truth.shape:
-        raise ValueError(
-            f"prediction and truth differ in shape: {tuple(prediction.shape)}, {tuple(truth.shape)}"
-        )
+        raise ValueError(f"prediction and truth differ in shape: {tuple(prediction.shape)}, {tuple(truth.shape)}")
     difference: Tensor = torch.linalg.vector_norm((prediction - truth).flatten(2), dim=-1)
     norm: Tensor = torch.linalg.vector_norm(truth.flatten(2), dim=-1)
     return difference / norm
@@ -46,17 +44,14 @@ def vorticity_correlation(prediction: Tensor, truth: Tensor, *, space: SpectralS
         `(trajectory, time)`; NaN where the prediction is not finite.
     """
     first, second = (
-        space.to_physical(space.vorticity(space.to_spectral(velocity))).flatten(2)
-        for velocity in (prediction, truth)
+        space.to_physical(space.vorticity(space.to_spectral(velocity))).flatten(2) for velocity in (prediction, truth)
     )
     covariance = (first * second).mean(dim=-1)
     spread = (first.square().mean(dim=-1) * second.square().mean(dim=-1)).sqrt()
     return torch.where(spread == 0, torch.zeros_like(covariance), covariance / spread)
 
 
-def decorrelation_time(
-    lead_time: ArrayLike, correlation: ArrayLike, *, threshold: float
-) -> NDArray[np.float64]:
+def decorrelation_time(lead_time: ArrayLike, correlation: ArrayLike, *, threshold: float) -> NDArray[np.float64]:
     """Return the time at which the correlation first falls below a threshold, by linear interpolation.
 
     The correlation is 1 at time 0. A state that has failed (NaN) is uncorrelated.

@@ -158,9 +158,7 @@ def _balance(velocity: Tensor, space: SpectralSpace) -> dict[str, NDArray[np.flo
     return {name: torch.cat(values, dim=1).cpu().numpy() for name, values in parts.items()}
 
 
-def _errors(
-    prediction: Tensor, truth: Tensor, space: SpectralSpace
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _errors(prediction: Tensor, truth: Tensor, space: SpectralSpace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     error, correlation = [], []
     for ours, theirs in zip(_chunks(prediction), _chunks(truth), strict=True):
         error.append(errors.relative_l2_error(ours, theirs))

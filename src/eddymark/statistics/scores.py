@@ -102,9 +102,7 @@ def _structure_scores(statistic: str, formula: Callable[..., Array], moments: Se
 
     return [
         Score(statistic, "statistics", "1", lambda p, q: value(p)),
-        Score(
-            f"{statistic}_error", "statistics", "1", lambda p, q: abs(value(p) - value(q)), is_distance=True
-        ),
+        Score(f"{statistic}_error", "statistics", "1", lambda p, q: abs(value(p) - value(q)), is_distance=True),
     ]
 
 
@@ -116,9 +114,7 @@ def _error_score(step: int) -> Score:
     return Score("relative_l2_error", f"step {step}", "1", evaluate)
 
 
-_DECORRELATION = Score(
-    "decorrelation_time", "rollout", "turnover times", lambda p, q: p["decorrelation_time"]
-)
+_DECORRELATION = Score("decorrelation_time", "rollout", "turnover times", lambda p, q: p["decorrelation_time"])
 _SURVIVAL = Score("surviving_fraction", "rollout", "1", lambda p, q: p["survived"])
 _ACTIVITY = Score("constraint_activity", "rollout", "1", lambda p, q: p["constraint_activity"])
 
@@ -172,9 +168,7 @@ def _values(datasets: Sequence[xr.Dataset]) -> dict[str, Array]:
     return {name: np.concatenate([values[name] for values in parts]) for name in parts[0]}
 
 
-def score_table(
-    predictions: Sequence[xr.Dataset], reference: xr.Dataset, *, seed: int, samples: int
-) -> pd.DataFrame:
+def score_table(predictions: Sequence[xr.Dataset], reference: xr.Dataset, *, seed: int, samples: int) -> pd.DataFrame:
     """Return the scores of one stepper as a tidy table with the columns `COLUMNS`.
 
     Intervals (`low`, `high`) are 95 % percentile bootstrap intervals over prediction trajectories and,

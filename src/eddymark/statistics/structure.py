@@ -32,9 +32,7 @@ def longitudinal_derivative_moments(spectrum: Tensor, *, space: SpectralSpace) -
     """
     dimension = space.grid.dimension
     components = spectrum.unbind(-dimension - 1)
-    derivatives = torch.stack(
-        [space.derivative(u, axis) for axis, u in enumerate(components)], -dimension - 1
-    )
+    derivatives = torch.stack([space.derivative(u, axis) for axis, u in enumerate(components)], -dimension - 1)
     values = space.to_physical(derivatives).flatten(-dimension - 1)
     return {"derivative_square": values.pow(2).mean(-1), "derivative_cube": values.pow(3).mean(-1)}
 
@@ -69,9 +67,7 @@ def palinstrophy_moments(spectrum: Tensor, *, space: SpectralSpace) -> dict[str,
     strain_yy = space.to_physical(space.derivative(v, 1))
     strain_xy = 0.5 * space.to_physical(space.derivative(u, 1) + space.derivative(v, 0))
     stretching = (
-        gradient[0].square() * strain_xx
-        + 2 * gradient[0] * gradient[1] * strain_xy
-        + gradient[1].square() * strain_yy
+        gradient[0].square() * strain_xx + 2 * gradient[0] * gradient[1] * strain_xy + gradient[1].square() * strain_yy
     )
     return {
         "vorticity_gradient_square": (gradient[0].square() + gradient[1].square()).mean((-2, -1)),

@@ -79,9 +79,7 @@ def survival(
             limit = lowest if word == "below" else highest
             for trajectory in np.flatnonzero(outside.any(axis=1)):
                 first = float(time[1 + outside[trajectory].argmax()])
-                failures.append(
-                    RecordedFailure(int(trajectory), first, f"{name} {word} {limit:g} × DNS mean")
-                )
+                failures.append(RecordedFailure(int(trajectory), first, f"{name} {word} {limit:g} × DNS mean"))
     times = np.full(len(kinetic_energy), np.nan)
     causes = [""] * len(kinetic_energy)
     for failure in sorted(failures, key=lambda failure: failure.time, reverse=True):

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def bootstrap_weights(
-    generator: np.random.Generator, *, trajectories: int, samples: int, seeds: int = 1
-) -> Array:
+def bootstrap_weights(generator: np.random.Generator, *, trajectories: int, samples: int, seeds: int = 1) -> Array:
     """Return how often each trajectory is drawn in each bootstrap sample.
 
     With several training seeds, seeds and trajectories are drawn independently of each other and crossed,

@@ -42,9 +42,7 @@ class MatchedNoise:
 
     history = 1
 
-    def __init__(
-        self, *, spectrum: Tensor, space: SpectralSpace, interval: float, random: np.random.Generator
-    ) -> None:
+    def __init__(self, *, spectrum: Tensor, space: SpectralSpace, interval: float, random: np.random.Generator) -> None:
         self.spectrum = spectrum
         self.space = space
         self.interval = interval

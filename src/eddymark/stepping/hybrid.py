@@ -30,9 +30,7 @@ class Hybrid(TrainableStepper):
     correction_scale: Tensor
     static_fields: Tensor
 
-    def __init__(
-        self, simulation: LargeEddySimulation, *, operator: nn.Module, static_fields: Tensor
-    ) -> None:
+    def __init__(self, simulation: LargeEddySimulation, *, operator: nn.Module, static_fields: Tensor) -> None:
         super().__init__(interval=simulation.interval, history=1)
         self.simulation = simulation
         self.operator = operator

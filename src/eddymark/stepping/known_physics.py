@@ -29,9 +29,7 @@ class KnownPhysics:
         self._decay = torch.exp(rate * interval)
         steady = solver.forcing.steady
         # expm1(x)/x has the limit 1 where the mode does not decay.
-        growth = torch.where(
-            rate == 0, torch.ones_like(rate), torch.expm1(rate * interval) / (rate * interval)
-        )
+        growth = torch.where(rate == 0, torch.ones_like(rate), torch.expm1(rate * interval) / (rate * interval))
         self._forced = None if steady is None else interval * growth * steady
 
     def free(self, velocity: Tensor) -> Tensor:
