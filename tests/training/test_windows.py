@@ -23,7 +23,9 @@ def files(results: Path, split: str = "train") -> list[Path]:
     return [results / "flow" / "generate" / shard / f"{split}.zarr.zip" for shard in SHARDS]
 
 
-def batches(results: Path, *, shifts: bool = False, seed: int = 1, per_epoch: int = 10) -> TrainingBatches:
+def batches(
+    results: Path, *, shifts: bool = False, seed: int = 1, per_epoch: int = 10, noise: float = 0.0
+) -> TrainingBatches:
     return TrainingBatches(
         Windows(files(results), dtype=torch.float32),
         history=2,
@@ -31,7 +33,7 @@ def batches(results: Path, *, shifts: bool = False, seed: int = 1, per_epoch: in
         steps=25,
         steps_per_epoch=per_epoch,
         batch_size=4,
-        augmentation=Augmentation(shifts=shifts, symmetries=shifts),
+        augmentation=Augmentation(shifts=shifts, symmetries=shifts, input_noise=noise),
         flow=build_flow(experiment().flows["flow"]),
         seed=seed,
         names=("flow", "network", 0),
@@ -130,3 +132,16 @@ def test_trajectories_shorter_than_the_longest_window_are_refused(results: Path)
             seed=0,
             names=(),
         )
+
+
+def test_noise_is_solenoidal_has_its_size_and_leaves_the_targets_alone(results: Path) -> None:
+    clean, noisy = batches(results), batches(results, noise=0.1)
+    draw = clean.epoch(0)[0]
+    before, after = clean[draw], noisy[draw]
+    assert torch.equal(after[:, 2:], before[:, 2:])
+    noise = after[:, :2] - before[:, :2]
+    rms = before.square().flatten(1).mean(dim=1).sqrt()
+    assert torch.allclose(noise.square().flatten(1).mean(dim=1).sqrt(), 0.1 * rms, rtol=1e-4)
+    spectrum = noisy.space.to_spectral(noise)
+    assert noisy.space.divergence(spectrum).abs().max() < 1e-5
+    assert torch.equal(noisy[draw], after)

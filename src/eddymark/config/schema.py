@@ -164,10 +164,12 @@ class Objective(Model):
 
 
 class Augmentation(Model):
-    """Random transformations under which the flow's equations do not change."""
+    """Random transformations under which the flow's equations do not change, and noise on the input states."""
 
     shifts: bool = True
     symmetries: bool = True
+    input_noise: NonNegative = 0.0
+    """Rms of solenoidal noise added to the input states of a window, as a fraction of the window's rms velocity."""
 
 
 class Schedule(Model):

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from eddymark.config.schema import Augmentation, Objective
 from eddymark.errors import EddymarkError
 from eddymark.flows.base import Flow
+from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
 from eddymark.storage import open_trajectories
 
@@ -38,7 +39,7 @@ class Windows:
             for path in paths
             for trajectory in open_trajectories(path)["velocity"].transpose("trajectory", ...)
         ]
-        self._dtype = dtype
+        self.dtype = dtype
         self.trajectories = len(self._velocity)
         self.times: int = min(trajectory.sizes["time"] for trajectory in self._velocity)
         size = self._velocity[0].size * torch.empty(0, dtype=dtype).element_size()
@@ -75,7 +76,7 @@ class Windows:
 
     def _load(self, trajectory: int, times: slice) -> Tensor:
         values = self._velocity[trajectory][times].values
-        return torch.as_tensor(np.ascontiguousarray(values)).to(self._dtype)
+        return torch.as_tensor(np.ascontiguousarray(values)).to(self.dtype)
 
 
 def unroll_at(objective: Objective, step: int, steps: int) -> int:
@@ -147,6 +148,7 @@ class TrainingBatches(Dataset[Tensor]):
         self.batch_size = batch_size
         self.augmentation = augmentation
         self.flow = flow
+        self.space = SpectralSpace(flow.coarse_grid, dtype=windows.dtype)
         self.seed = seed
         self.names = tuple(names)
 
@@ -175,9 +177,16 @@ class TrainingBatches(Dataset[Tensor]):
         for index, position in zip(draw.windows, draw.positions, strict=True):
             window = self.windows.read(index, length)
             random = generator(self.seed, *self.names, "augmentation", draw.epoch, position)
-            windows.append(
-                self.flow.transform(
-                    window, random, shifts=self.augmentation.shifts, symmetries=self.augmentation.symmetries
-                )
+            window = self.flow.transform(
+                window, random, shifts=self.augmentation.shifts, symmetries=self.augmentation.symmetries
             )
+            windows.append(self._perturb(window, random) if self.augmentation.input_noise else window)
         return torch.stack(windows)
+
+    def _perturb(self, window: Tensor, random: np.random.Generator) -> Tensor:
+        """Add noise to the input states alone: the targets stay, so that the stepper learns to lead back to them."""
+        inputs, targets = window[: self.history], window[self.history :]
+        white = torch.as_tensor(random.standard_normal(tuple(inputs.shape))).to(window)
+        noise = self.space.to_physical(self.space.project(self.space.to_spectral(white)))
+        amplitude = self.augmentation.input_noise * window.square().mean().sqrt()
+        return torch.cat([inputs + amplitude * noise / noise.square().mean().sqrt(), targets])
