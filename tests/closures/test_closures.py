@@ -10,7 +10,7 @@ import torch
 
 from eddymark.closures.base import Closure
 from eddymark.closures.build import build_closure
-from eddymark.closures.dynamic_smagorinsky import DynamicSmagorinsky
+from eddymark.closures.dynamic_smagorinsky import DynamicSmagorinsky, germano_coefficient
 from eddymark.closures.fitted_spectral_viscosity import FittedSpectralViscosity
 from eddymark.closures.smagorinsky import Smagorinsky
 from eddymark.config.schema import Closure as ClosureConfiguration
@@ -114,7 +114,7 @@ def test_invariance_under_rotation_by_90_degrees(name: str, points: tuple[int, .
 
 
 @pytest.mark.parametrize("name", STRESS_MODELS)
-@pytest.mark.parametrize("points", [(16, 16, 16)], ids=str)
+@pytest.mark.parametrize("points", [(32, 32), (16, 16, 16)], ids=str)
 def test_dissipative_on_average(name: str, points: tuple[int, ...]) -> None:
     solver, spectrum = turbulent(points)
     resolved = ResolvedVelocity(solver.space, spectrum)
@@ -122,29 +122,40 @@ def test_dissipative_on_average(name: str, points: tuple[int, ...]) -> None:
     assert -contract(tau, resolved.strain_rate, len(points)).mean() > 0
 
 
-def test_dynamic_model_recovers_the_constant_of_a_smagorinsky_truth() -> None:
-    """If the resolved stress L is what a Smagorinsky model of constant C_s² gives, L = C_s² M, C must be C_s²."""
-    grid = Grid((24, 24, 24), (BOX,) * 3)
-    space = SpectralSpace(grid)
-    _, spectrum = turbulent(grid.points)
-    width = filter_width(grid)
+@pytest.mark.parametrize("points", [(16, 16, 16), (24, 24, 24), (32, 32)], ids=str)
+def test_dynamic_model_recovers_the_constant_of_a_smagorinsky_truth(points: tuple[int, ...]) -> None:
+    """If the resolved stress is what Smagorinsky's model gives at both levels, C must be its C_s², grid by grid."""
+    solver, spectrum = turbulent(points)
+    space, width = solver.space, filter_width(solver.grid)
     closure = DynamicSmagorinsky(space=space, filter_width=width)
     resolved = ResolvedVelocity(space, spectrum)
-    truth = 0.17**2
-
-    # Replace the products u_i u_j at both levels by −τ_ij of the truth: L = T^{test} − (τ)^ with T, τ Smagorinsky.
     mask = closure._test_filter
-    model = Smagorinsky(filter_width=width, smagorinsky_constant=0.17)
-    grid_level = model.stress(resolved, None)
-    tested = ResolvedVelocity(space, mask * spectrum)
-    test_level = Smagorinsky(filter_width=2 * width, smagorinsky_constant=0.17).stress(tested, None)
-    filtered = space.to_physical(mask * space.to_spectral(grid_level))
-    leonard = test_level - filtered
-    identity = germano_tensor(closure, resolved)
-    ratio = contract(leonard, identity, 3).mean() / contract(identity, identity, 3).mean()
-    assert float(ratio) == pytest.approx(truth, rel=1e-10)
-    residual = (leonard - truth * identity).abs().max() / leonard.abs().max()
-    assert residual < 1e-10
+    # L = T − τ^ with the truth's stress T at the level of the test filter, whose width is that of the kept modes.
+    kept = int(closure_cutoff(mask, space))
+    test_width = math.pi / kept
+    grid_level = stress_of(Smagorinsky(filter_width=width, smagorinsky_constant=0.17), resolved)
+    test_level = stress_of(
+        Smagorinsky(filter_width=test_width, smagorinsky_constant=0.17), ResolvedVelocity(space, mask * spectrum)
+    )
+    leonard = test_level - space.to_physical(mask * space.to_spectral(grid_level))
+    _, model = closure.germano_tensors(resolved)
+    assert float(germano_coefficient(leonard, model, len(points))) == pytest.approx(0.17**2, rel=1e-10)
+
+
+def closure_cutoff(mask: torch.Tensor, space: SpectralSpace) -> float:
+    """Return the highest wavenumber along an axis which a test filter keeps (box 2π)."""
+    return float((mask * space.wavenumbers[0].abs()).max())
+
+
+def stress_of(model: Smagorinsky, resolved: ResolvedVelocity) -> torch.Tensor:
+    return model.stress(resolved, None)
+
+
+@pytest.mark.parametrize(("points", "ratio"), [(16, 2.5), (24, 7 / 3), (32, 2.0), (48, 15 / 7)])
+def test_test_filter_ratio_is_that_of_the_modes_it_keeps(points: int, ratio: float) -> None:
+    grid = Grid((points, points), (BOX, BOX))
+    closure = DynamicSmagorinsky(space=SpectralSpace(grid), filter_width=filter_width(grid))
+    assert closure.test_filter_ratio == pytest.approx(ratio)
 
 
 def germano_tensor(closure: DynamicSmagorinsky, resolved: ResolvedVelocity) -> torch.Tensor:

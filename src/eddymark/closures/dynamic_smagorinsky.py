@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ class DynamicSmagorinsky(Closure):
     Arguments:
         space: spectral space of the LES.
         filter_width: Δ, in flow units.
-        test_filter_ratio: α.
+        test_filter_ratio: wanted α; the attribute of this name is the one of the modes which the filter keeps.
 
     Source: Germano et al. (1991), Phys. Fluids A 3, 1760; Lilly (1992), Phys. Fluids A 4, 633, Eq. 11.
     """
@@ -31,16 +33,22 @@ class DynamicSmagorinsky(Closure):
     def __init__(self, *, space: SpectralSpace, filter_width: float, test_filter_ratio: float = 2.0) -> None:
         super().__init__()
         self.filter_width = filter_width
-        self.test_filter_ratio = test_filter_ratio
-        limits = [
-            cutoff * 2 * torch.pi / side / test_filter_ratio * (1 + 1e-9)
-            for cutoff, side in zip(space.grid.dealiased_cutoff, space.grid.sides, strict=True)
-        ]
-        inside = [k.abs() <= limit for k, limit in zip(space.wavenumbers, limits, strict=True)]
+        cutoffs = space.grid.dealiased_cutoff
+        kept = [max(1, int(cutoff / test_filter_ratio + 1e-9)) for cutoff in cutoffs]
+        # A grid has whole modes only: with k_c = 5 the test filter keeps 2, and its width is 2.5 Δ, not 2 Δ.
+        ratios = [cutoff / modes for cutoff, modes in zip(cutoffs, kept, strict=True)]
+        self.test_filter_ratio = math.prod(ratios) ** (1 / len(ratios))
+        limits = [2 * math.pi / side * (modes + 0.5) for modes, side in zip(kept, space.grid.sides, strict=True)]
+        inside = [k.abs() < limit for k, limit in zip(space.wavenumbers, limits, strict=True)]
         self._test_filter = torch.stack(inside).all(dim=0).to(space.dtype)
 
     def coefficient(self, resolved: ResolvedVelocity) -> Tensor:
         """Return C = C_s² of each trajectory, `(batch,)`."""
+        leonard, model = self.germano_tensors(resolved)
+        return germano_coefficient(leonard, model, resolved.space.grid.dimension)
+
+    def germano_tensors(self, resolved: ResolvedVelocity) -> tuple[Tensor, Tensor]:
+        """Return L_ij (up to its isotropic part) and M_ij, i ≤ j, each `(batch, d(d+1)/2, *grid)`."""
         space = resolved.space
         dimension = space.grid.dimension
         mask = self._test_filter
@@ -73,12 +81,7 @@ class DynamicSmagorinsky(Closure):
         model = complete_traceless(filtered[:, len(pairs) - 1 :], dimension)
         model = model - self.test_filter_ratio**2 * tested_magnitude.unsqueeze(1) * tested_strain
         model = 2 * self.filter_width**2 * model
-        axes = tuple(range(1, dimension + 1))
-        # With τ = −2 C Δ²|S|S and L = T − τ^, Lilly's least squares reads L = C M.
-        numerator = contract(leonard, model, dimension).mean(dim=axes)
-        denominator = contract(model, model, dimension).mean(dim=axes)
-        ratio = numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)
-        return ratio.clamp_min(0)
+        return leonard, model
 
     def stress(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return τ_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`."""
@@ -87,3 +90,17 @@ class DynamicSmagorinsky(Closure):
         magnitude = strain_rate_magnitude(strain_rate, resolved.space.grid.dimension)
         shape = (-1,) + (1,) * resolved.space.grid.dimension
         return eddy_viscosity_stress(coefficient.reshape(shape) * self.filter_width**2 * magnitude, strain_rate)
+
+
+def germano_coefficient(leonard: Tensor, model: Tensor, dimension: int) -> Tensor:
+    """Return C = ⟨L_ij M_ij⟩ / ⟨M_ij M_ij⟩ of each trajectory, `(batch,)`: the least-squares solution of L = C M, ≥ 0.
+
+    Arguments:
+        leonard: L_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`.
+        model: M_ij, same shape.
+        dimension: d.
+    """
+    axes = tuple(range(1, dimension + 1))
+    numerator = contract(leonard, model, dimension).mean(dim=axes)
+    denominator = contract(model, model, dimension).mean(dim=axes)
+    return (numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)).clamp_min(0)
