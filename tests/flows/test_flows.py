@@ -132,3 +132,16 @@ def test_sampling_repeats_bit_for_bit_and_its_budget_closes(small: Flow) -> None
         interior["residual"].abs().max()
         < 0.02 * interior["dissipation"].mean() + 0.02 * interior["injection"].abs().max()
     )
+
+
+def test_a_filtered_flow_is_driven_by_the_filtered_force() -> None:
+    plain = flow("kolmogorov")
+    grid = {"points": [32, 32], "filter": {"type": "gaussian", "width": 0.5}}
+    smooth = flow("kolmogorov", large_eddy_grid=grid)
+    forces = [case.solver(case.coarse_grid, dtype=torch.float64).forcing.steady for case in (plain, smooth)]
+    assert forces[0] is not None
+    assert forces[1] is not None
+    assert torch.allclose(forces[1], forces[0] * math.exp(-(0.5**2) * 4**2 / 24), atol=1e-14)
+    fine = smooth.solver(smooth.fine_grid, dtype=torch.float64).forcing.steady
+    assert fine is not None
+    assert float(fine.abs().max()) == pytest.approx(0.5)

@@ -57,7 +57,7 @@ def test_long_single_precision_run_stays_at_its_statistics() -> None:
     energies, dissipations = [], []
     with torch.inference_mode():
         for _ in range(int(54 * 1.5 / 0.3)):
-            steps = INTEGRATION.steps(solver, space.to_physical(spectrum), 0.3)
+            steps = INTEGRATION.steps(solver.courant_rate(space.to_physical(spectrum)), 0.3)
             spectrum = INTEGRATION.advance(solver, spectrum, 0.3, steps=steps)
             density = space.mode_energy(spectrum).sum(dim=0) / 2
             energies.append(float(density.sum()))

@@ -201,3 +201,21 @@ def test_matched_noise_has_the_spectrum_and_no_memory() -> None:
     correlation = (first * second).sum() / (first.square().sum() * second.square().sum()).sqrt()
     assert abs(float(correlation)) < 0.1
     assert space.divergence(space.to_spectral(first)).abs().max() < 1e-12
+
+
+def test_constrained_noise_is_as_strong_as_the_increments_it_replaces() -> None:
+    """With nothing else in the step, its outputs change by exactly the stated rms."""
+    equations = solver(Forcing(), dimension=2, viscosity=1e-12)
+    physics = KnownPhysics(equations, 0.1)
+    control = ConstrainedNoise(physics, amplitude=0.3, interval=0.1, random=np.random.default_rng(0))
+    initial = states(equations)
+    change = control(initial) - initial[:, 0]
+    assert float(change.square().mean().sqrt()) == pytest.approx(0.3, rel=1e-6)
+
+
+def test_a_les_gives_up_a_state_that_needs_absurdly_many_steps_and_keeps_the_others() -> None:
+    equations = solver(Forcing(), dimension=2)
+    les = simulation(equations, interval=1.0)
+    result = rollout(les, torch.cat([states(equations), 1e4 * states(equations)])[[0, 3]], 1)
+    assert [failure.trajectory for failure in result.failures] == [1]
+    assert torch.equal(result.velocity[0], rollout(les, states(equations)[:1], 1).velocity[0])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from eddymark.config.schema import Flow as FlowConfiguration
+from eddymark.filters import transfer_function
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.periodic import NavierStokes
 
@@ -83,12 +84,18 @@ class Flow(ABC):
         self.coarse_grid = Grid(points=configuration.large_eddy_grid.points, sides=sides)
 
     def solver(self, grid: Grid, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> NavierStokes:
-        """Return the flow's equations on a grid."""
+        """Return the flow's equations on a grid; on the coarse grid a sinusoidal force is filtered like the flow."""
+        forcing = self.configuration.forcing
+        if grid == self.coarse_grid and forcing.wavenumber is not None and forcing.amplitude is not None:
+            space = SpectralSpace(grid)
+            transfer = transfer_function(space, self.configuration.large_eddy_grid.filter)
+            factor = float(transfer[(0, forcing.wavenumber) + (0,) * (grid.dimension - 2)])
+            forcing = forcing.model_copy(update={"amplitude": factor * forcing.amplitude})
         return NavierStokes(
             grid,
             viscosity=self.configuration.viscosity,
             linear_drag=self.configuration.linear_drag,
-            forcing=self.configuration.forcing,
+            forcing=forcing,
             dtype=dtype,
             device=device,
         )

@@ -90,23 +90,22 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
     rows: list[dict[str, float | int]] = []
     with torch.inference_mode(), Progress(f"DNS of {flow_name}, runs {list(runs)}", last) as progress:
         for output in range(last + 1):
-            velocity = space.to_physical(spectrum)
-            steps = integration.steps(solver, velocity, interval)
+            rate = solver.courant_rate(space.to_physical(spectrum))
+            if not bool(torch.isfinite(rate).all()):
+                raise EddymarkError(f"DNS of {flow_name} is not finite at output {output}; lower courant_number")
+            steps = integration.steps(rate, interval)
             if output in wanted:
                 fields[output] = restrict(spectrum).float().cpu().numpy()
             now = turbulence_scales(space, spectrum, viscosity=configuration.viscosity)
             if output >= first:
                 scales.append(now)
-            courant = solver.courant_rate(velocity) * interval / steps
-            rows += _budget(solver, spectrum, runs, output * interval, courant)
-            if not np.isfinite(now.energy):
-                raise EddymarkError(f"DNS of {flow_name} is not finite at output {output}; lower courant_number")
+            rows += _budget(solver, spectrum, runs, output * interval, float(rate.max()) * interval / steps)
             if output == last:
                 break
             while True:
                 ledger = EnergyLedger()
                 ahead = integration.advance(solver, spectrum, interval, steps=steps, ledger=ledger)
-                reached = solver.courant_rate(space.to_physical(ahead)) * interval / steps
+                reached = float(solver.courant_rate(space.to_physical(ahead)).max()) * interval / steps
                 if reached <= limit:
                     break
                 # The flow has become faster on the way: take the interval again with the step that its end allows.

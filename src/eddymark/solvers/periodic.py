@@ -128,12 +128,16 @@ class NavierStokes:
         rate = self.nonlinear(spectrum, closure) + self.linear_rate(closure) * spectrum
         return self.space.to_physical(rate)
 
-    def courant_rate(self, velocity: Tensor) -> float:
-        """Return max Σ_i |u_i| k_i,max over batch and points: Courant number per unit of time step."""
+    def courant_rate(self, velocity: Tensor) -> Tensor:
+        """Return the Courant number per unit of time step of each trajectory, max Σ_i |u_i| k_i,max, `(batch,)`.
+
+        Arguments:
+            velocity: u, `(batch, d, *grid)`.
+        """
         highest = velocity.new_tensor(
             [
                 cutoff * 2 * torch.pi / side
                 for cutoff, side in zip(self.grid.dealiased_cutoff, self.grid.sides, strict=True)
             ]
         ).reshape(-1, *(1,) * self.grid.dimension)
-        return float((velocity.detach().abs() * highest).sum(dim=1).max())
+        return (velocity.detach().abs() * highest).sum(dim=1).flatten(1).amax(dim=1)

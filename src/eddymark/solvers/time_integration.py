@@ -82,9 +82,6 @@ INTEGRATORS: dict[str, type[RungeKutta4 | RungeKutta3]] = {
     "runge_kutta_3": RungeKutta3,
 }
 
-MOST_STEPS = 100_000
-"""More steps per output than this mean that the state has blown up."""
-
 
 def _step_rate(solver: NavierStokes, spectrum: Tensor, closure: Closure | None) -> Nonlinear:
     """Return the nonlinear rate for the stages of one step; the first stage shares its fields with the coefficient."""
@@ -117,12 +114,14 @@ class TimeIntegration:
     integrator: str
     courant_number: float
 
-    def steps(self, solver: NavierStokes, velocity: Tensor, duration: float) -> int:
-        """Return the fewest equal steps which cover a duration within the Courant number."""
-        rate = solver.courant_rate(velocity)
-        if not math.isfinite(rate):
-            return 1
-        return min(max(1, math.ceil(rate * duration / self.courant_number - 1e-9)), MOST_STEPS)
+    def steps(self, courant_rate: Tensor, duration: float) -> int:
+        """Return the fewest equal steps which cover a duration within the Courant number.
+
+        Arguments:
+            courant_rate: what `NavierStokes.courant_rate` says of each trajectory, `(batch,)`, finite.
+            duration: time to cover.
+        """
+        return max(1, math.ceil(float(courant_rate.max()) * duration / self.courant_number - 1e-9))
 
     def advance(
         self,

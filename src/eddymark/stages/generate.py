@@ -17,6 +17,9 @@ from eddymark.flows.sampling import SPLITS, SampledRuns, sample_runs
 from eddymark.stepping.build import select_device
 from eddymark.storage import trajectory_dataset, write_trajectories
 
+STEADY = 0.02
+"""A mean dE/dt beyond this share of the energy input means that the flow is not statistically steady."""
+
 
 def shard_runs(runs: int, shards: int, shard: int) -> list[int]:
     """Return the numbers of the runs that a shard computes: every `shards`-th one."""
@@ -35,21 +38,24 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
         runs=shard_runs(sampling.runs, sampling.shards, shard),
         device=select_device(experiment),
     )
-    _warn(flow_name, sampled, nominal=flow.configuration.turnover_time)
+    budget = budget_means(sampled.budget, sampling.spin_up)
+    _warn(flow_name, sampled, budget, nominal=flow.configuration.turnover_time)
     for split in SPLITS:
         dataset = trajectory_dataset(
             sampled.velocity[split],
             grid=flow.coarse_grid,
             interval=flow.configuration.interval,
             turnover_time=flow.configuration.turnover_time,
-            attributes=_attributes(experiment, flow_name, split, sampled),
+            attributes=_attributes(experiment, flow_name, split, sampled, budget),
             runs=sampled.runs[split],
         )
         write_trajectories(output / f"{split}.zarr.zip", dataset)
     sampled.budget.to_csv(output / "budget.csv", index=False, float_format="%.7g")
 
 
-def _attributes(experiment: Experiment, flow_name: str, split: str, sampled: SampledRuns) -> dict[str, Any]:
+def _attributes(
+    experiment: Experiment, flow_name: str, split: str, sampled: SampledRuns, budget: dict[str, float]
+) -> dict[str, Any]:
     flow = experiment.flows[flow_name]
     return {
         "title": f"filtered DNS of {flow_name}",
@@ -65,14 +71,14 @@ def _attributes(experiment: Experiment, flow_name: str, split: str, sampled: Sam
         "interval": flow.interval,
         "nominal_turnover_time": flow.turnover_time,
         **vars(sampled.scales),
-        "energy_budget": json.dumps(budget_means(sampled.budget, flow.sampling.spin_up)),
+        "energy_budget": json.dumps(budget),
         "seed": experiment.seed,
         "code_version": __version__,
     }
 
 
 def budget_means(budget: pd.DataFrame, spin_up: float) -> dict[str, float]:
-    """Return the time-averaged energy budget after the spin-up and its relative residual.
+    """Return the time-averaged energy budget after the spin-up, its residual and dE/dt relative to the injection.
 
     Arguments:
         budget: rows of `budget.csv`.
@@ -82,10 +88,12 @@ def budget_means(budget: pd.DataFrame, spin_up: float) -> dict[str, float]:
     # The last output of a run has no interval after it, over which a constraint could have added energy.
     steady = steady[steady["time"] < steady.groupby("run")["time"].transform("max")]
     means = {name: float(steady[name].mean()) for name in ("injection", "dissipation", "drag", "residual")}
-    return means | {"relative_residual": means["residual"] / means["injection"] if means["injection"] else 0.0}
+    injection = means["injection"] or float("nan")
+    drift = means["injection"] - means["dissipation"] - means["drag"] - means["residual"]
+    return means | {"relative_residual": means["residual"] / injection, "relative_drift": drift / injection}
 
 
-def _warn(flow_name: str, sampled: SampledRuns, *, nominal: float) -> None:
+def _warn(flow_name: str, sampled: SampledRuns, budget: dict[str, float], *, nominal: float) -> None:
     """Say in the log what a reader of the data must know."""
     scales = sampled.scales
     print(
@@ -97,6 +105,12 @@ def _warn(flow_name: str, sampled: SampledRuns, *, nominal: float) -> None:
         print(
             f"WARNING: {flow_name}: measured turnover time {scales.turnover_time:.3f} differs from the configured "
             f"{nominal} by more than 10 %; set turnover_time accordingly",
+            file=sys.stderr,
+        )
+    if abs(budget["relative_drift"]) > STEADY:
+        print(
+            f"WARNING: {flow_name} is not steady: dE/dt is {budget['relative_drift']:.1%} of the energy input; "
+            "raise spin_up or sample longer",
             file=sys.stderr,
         )
     if scales.resolution < 1:

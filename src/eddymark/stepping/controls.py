@@ -51,7 +51,7 @@ class MatchedNoise:
     def __call__(self, past: Tensor) -> Tensor:
         """Return noise of the shape of one output."""
         space = self.space
-        noise = space.project(space.to_spectral(_white(self.random, past[:, -1])))
+        noise = space.to_spectral(solenoidal_noise(space, past[:, -1], self.random))
         present = space.energy_spectrum(noise)
         target = self.spectrum[: present.shape[-1]]
         factor = torch.sqrt(target / present.clamp_min(torch.finfo(present.dtype).tiny))
@@ -60,7 +60,7 @@ class MatchedNoise:
 
 
 class ConstrainedNoise:
-    """White noise in the place of the network's increment, pushed through the same known physics and constraints.
+    """Solenoidal noise in the place of the network's increment, pushed through the same known physics and constraints.
 
     Arguments:
         known_physics: what a surrogate's output passes through.
@@ -86,8 +86,18 @@ class ConstrainedNoise:
 
     def __call__(self, past: Tensor) -> Tensor:
         """Return the next output."""
-        return self.known_physics(past[:, -1], self.amplitude * _white(self.random, past[:, -1]))
+        noise = solenoidal_noise(self.known_physics.space, past[:, -1], self.random)
+        return self.known_physics(past[:, -1], self.amplitude * noise)
 
 
-def _white(random: np.random.Generator, like: Tensor) -> Tensor:
-    return torch.as_tensor(random.standard_normal(tuple(like.shape))).to(like)
+def solenoidal_noise(space: SpectralSpace, like: Tensor, random: np.random.Generator) -> Tensor:
+    """Return noise that is white within the space and solenoidal, with unit rms.
+
+    Arguments:
+        space: dealiased spectral space; modes beyond it would be lost on the way and the noise weaker than it says.
+        like: field `(..., d, *grid)` whose shape, precision and device the noise gets.
+        random: stream of the noise.
+    """
+    white = torch.as_tensor(random.standard_normal(tuple(like.shape))).to(like)
+    noise = space.to_physical(space.project(space.to_spectral(white)))
+    return noise / noise.square().mean().sqrt()

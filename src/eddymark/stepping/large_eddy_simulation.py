@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from eddymark.closures.base import Closure
@@ -9,8 +10,8 @@ from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.time_integration import TimeIntegration
 from eddymark.stepping.trainable import TrainableStepper
 
-MOST_STEPS_PER_OUTPUT = 64
-"""A coarse state that would need more steps per output is lost; it is let go instead of grinding on."""
+MOST_STEPS_PER_OUTPUT = 256
+"""A state that would need more steps per output has blown up; it is given up instead of grinding on."""
 
 
 class LargeEddySimulation(TrainableStepper):
@@ -34,14 +35,24 @@ class LargeEddySimulation(TrainableStepper):
         self.integration = integration
 
     def forward(self, past: Tensor) -> Tensor:
-        """Return the next output, `(batch, 1, component, *grid)` → `(batch, component, *grid)`."""
+        """Return the next output, `(batch, 1, component, *grid)` → `(batch, component, *grid)`; NaN if it is lost."""
         velocity = past[:, -1]
-        steps = min(self.integration.steps(self.solver, velocity, self.interval), MOST_STEPS_PER_OUTPUT)
+        # A trajectory that has blown up must not take the others of its batch with it.
+        rate = self.solver.courant_rate(velocity)
+        lost = ~(rate * (self.interval / self.integration.courant_number) <= MOST_STEPS_PER_OUTPUT)
+        if bool(lost.any()):
+            output = torch.full_like(velocity, torch.nan)
+            if not bool(lost.all()):
+                output[~lost] = self._advance(velocity[~lost], rate[~lost])
+            return output
+        return self._advance(velocity, rate)
+
+    def _advance(self, velocity: Tensor, courant_rate: Tensor) -> Tensor:
         spectrum = self.integration.advance(
             self.solver,
             self.solver.space.to_spectral(velocity),
             self.interval,
-            steps=steps,
+            steps=self.integration.steps(courant_rate, self.interval),
             closure=self.closure,
         )
         return self.solver.space.to_physical(spectrum)

@@ -17,6 +17,7 @@ from eddymark.errors import EddymarkError
 from eddymark.flows.base import Flow
 from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
+from eddymark.stepping.controls import solenoidal_noise
 from eddymark.storage import open_trajectories
 
 CACHE_BYTES = 2**30
@@ -186,7 +187,5 @@ class TrainingBatches(Dataset[Tensor]):
     def _perturb(self, window: Tensor, random: np.random.Generator) -> Tensor:
         """Add noise to the input states alone: the targets stay, so that the stepper learns to lead back to them."""
         inputs, targets = window[: self.history], window[self.history :]
-        white = torch.as_tensor(random.standard_normal(tuple(inputs.shape))).to(window)
-        noise = self.space.to_physical(self.space.project(self.space.to_spectral(white)))
         amplitude = self.augmentation.input_noise * window.square().mean().sqrt()
-        return torch.cat([inputs + amplitude * noise / noise.square().mean().sqrt(), targets])
+        return torch.cat([inputs + amplitude * solenoidal_noise(self.space, inputs, random), targets])
