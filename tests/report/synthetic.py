@@ -79,6 +79,9 @@ def write_data(folder: Path, grid: Grid, random: np.random.Generator, resolution
                     "nominal_turnover_time": 0.8,
                     "taylor_reynolds_number": 54.3 if d == 3 else 120.0,
                     "resolution": resolution,
+                    "energy_budget": json.dumps(
+                        {"injection": 1.0, "relative_residual": 0.003, "relative_drift": -0.005}
+                    ),
                 },
                 runs=[2 * shard, 2 * shard + 1],
             )
@@ -224,8 +227,8 @@ def write_costs(folder: Path, flow: str, fakes: list[Fake]) -> None:
             "precision": "float32",
         }
         for fake in fakes
-        if fake.kind not in ("floor", "control")
-        for batch in (1, TRAJECTORIES)
+        if fake.kind != "control"
+        for batch in ((1,) if fake.kind == "floor" else (1, TRAJECTORIES))
     ]
     pd.DataFrame(rows).to_csv(folder / "cost.csv", index=False)
     record(folder, 30.0)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from eddymark.config import load_experiment
+from eddymark.report.page import configuration
 from eddymark.report.standings import Estimate
 from eddymark.report.text import interval
 from eddymark.stages import report
 from tests.report.conftest import Tree
 from tests.report.fakes import STEPPERS
+from tests.small_experiment import write_experiment
 
 LOADING = ("src", "srcset", "href", "xlink:href")
 VOID = {"meta", "link", "img", "input", "br", "wbr", "hr"}
@@ -123,7 +128,17 @@ def test_the_verdicts_follow_from_the_scores(outline: Outline) -> None:
         "cnn_hybrid survived" in outline.text
     )
     assert "at the lower cost of the best LES (0.0110 s) no learned model is affordable" in outline.text
-    assert "Not ranked, because none of their rollouts survived: fno_one_step" in outline.text
+    assert (
+        "Not ranked, because rollouts failed and scores would be those of survivors only: smagorinsky (2 of 4 "
+        "survived, median failure at 2.50 turnover times, time-averaged spectrum error of the survivors 0.39 "
+        "[0.37, 0.42] decades) and fno_one_step (0 of 4 survived, median failure at 3.50 turnover times)"
+        in outline.text
+    )
+    assert "at equal cost among LES on the same grid (up to 1.1 × its 0.0150 s per turnover time)" in outline.text
+    assert (
+        "one trajectory at a time: 2667 × for the hybrid cnn_hybrid and 3636 × for the LES fitted_viscosity "
+        "(DNS: 80.0 s per turnover time)" in outline.text
+    )
     assert "There is headroom: no rollout of the no-model LES survived" in outline.text
 
 
@@ -137,6 +152,52 @@ def test_the_comparison_shows_the_scores_of_every_stepper(outline: Outline, tree
             label = "DNS" if fake.kind == "floor" else fake.name
             rows = [row for row in outline.rows if row and row[0].split() and row[0].split()[0] == label]
             assert any(shown in row[1] for row in rows), (flow, fake.name, shown, rows)
+
+
+def test_scores_of_survivors_carry_their_mark_in_table_and_figures(outline: Outline, folder: Path) -> None:
+    compared = [row for row in outline.rows if len(row) == 15]
+    assert [row[0].split()[0] for row in compared if "†" in row[1]] == ["smagorinsky"]
+    failed = {fake.name for fakes in STEPPERS.values() for fake in fakes if fake.failures}
+    assert {row[0].split()[0] for row in compared if "†" in row[11]} == failed
+    assert outline.text.count("† Scores of survivors only") == 2
+    for figure in ("spectra", "cost", "error-growth", "densities"):
+        drawing = (folder / "figures" / f"kolmogorov-{figure}.svg").read_text(encoding="utf-8")
+        assert "<!-- smagorinsky (LES) † -->" in drawing, figure
+        assert "<!-- cnn_hybrid (hybrid) -->" in drawing, figure
+
+
+def test_the_chance_level_is_a_line_in_the_error_growth(folder: Path) -> None:
+    drawing = (folder / "figures" / "kolmogorov-error-growth.svg").read_text(encoding="utf-8")
+    assert "<!-- chance: unrelated DNS states -->" in drawing
+
+
+def test_the_share_of_shells_that_a_constraint_rescales_is_stated(outline: Outline) -> None:
+    stated = "rescales the energy of some of the resolved shells on every step: 40.0 % of them in constrained_noise."
+    assert outline.text.count(stated) == 2
+
+
+def test_the_printed_configuration_is_that_of_the_experiment(folder: Path, tree: Tree) -> None:
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    printed = html.unescape(page.partition('<pre tabindex="0"><code>')[2].partition("</code>")[0])
+    assert printed == configuration(tree.experiment)
+
+
+def test_the_printed_configuration_reloads_where_names_and_models_differ_from_the_files(tmp_path: Path) -> None:
+    first = write_experiment(tmp_path)
+    changes = {
+        "flows": {
+            "kolmogorov": {"surrogates": {"fno": None, "fno_small": {"base": "fno", "history": 2}}},
+            "thin": {"base": "kolmogorov", "viscosity": 0.01, "large_eddy_simulations": {"smagorinsky": None}},
+        }
+    }
+    second = tmp_path / "variant.yaml"
+    second.write_text(yaml.safe_dump(changes), encoding="utf-8")
+    experiment = load_experiment([first, second])
+    assert list(experiment.flows) == ["kolmogorov", "thin"]
+    assert "fno" not in experiment.flows["kolmogorov"].surrogates
+    assert "fno_small" in experiment.flows["kolmogorov"].surrogates
+    first.write_text(configuration(experiment), encoding="utf-8")
+    assert load_experiment([first]) == experiment
 
 
 def test_only_a_separated_best_is_marked(outline: Outline) -> None:

@@ -13,6 +13,7 @@ from eddymark.report.standings import (
     SPECTRUM,
     Estimate,
     Standing,
+    displayed,
     pareto_front,
     rank,
     standings,
@@ -20,13 +21,13 @@ from eddymark.report.standings import (
 from tests.report.conftest import Tree
 
 
-def point(name: str, error: float, cost: float, kind: str = "les", survived: int = 1) -> Standing:
+def point(name: str, error: float, cost: float, kind: str = "les", survived: int = 8) -> Standing:
     return Standing(
         name,
         kind,
         estimates={SPECTRUM.key: Estimate(error, error, error)},
         survived=survived,
-        rollouts=1,
+        rollouts=8,
         cost_batch=Estimate(cost),
     )
 
@@ -39,6 +40,8 @@ def test_the_pareto_front_holds_whom_nobody_beats_in_both() -> None:
         point("tied in error", 0.2, 4),
         point("best", 0.1, 9),
         point("dead", 0.01, 1, survived=0),
+        point("lucky survivor", 0.01, 1, survived=1),
+        point("almost", 0.01, 1, survived=7),
         point("control", 0.0, 0.1, kind="control"),
     ]
     assert [row.name for row in pareto_front(rows)] == ["cheap", "middle", "best"]
@@ -50,6 +53,23 @@ def test_ranking_puts_the_longest_decorrelation_time_first() -> None:
         for name, time in (("short", 2.0), ("long", 5.0), ("unknown", math.nan))
     ]
     assert [row.name for row in rank(rows, DECORRELATION)] == ["long", "short"]
+
+
+def test_only_steppers_whose_rollouts_all_survived_are_ranked() -> None:
+    rows = [point(f"{alive} of 8", 0.01 * alive, 1, survived=alive) for alive in range(9)]
+    unknown = replace(rows[-1], name="never run", survived=0, rollouts=0)
+    assert [row.name for row in rank([unknown, *rows], SPECTRUM)] == ["8 of 8"]
+
+
+def test_tables_show_who_failed_below_who_is_ranked_and_above_controls() -> None:
+    rows = [
+        point("control", 0.1, 1, kind="control"),
+        point("failed", 0.1, 1, survived=5),
+        point("fno", 0.2, 1, kind="surrogate"),
+        point("les", 0.3, 1),
+        point("dns", 0.1, 1, kind="floor"),
+    ]
+    assert [row.name for row in displayed(rows)] == ["dns", "fno", "les", "failed", "control"]
 
 
 def test_standings_hold_the_numbers_of_scores_csv(tree: Tree) -> None:
@@ -66,6 +86,8 @@ def test_standings_hold_the_numbers_of_scores_csv(tree: Tree) -> None:
     assert rows["cnn_hybrid"][ONE_STEP].value == pytest.approx(one_step / persistence, rel=1e-12)
     assert (rows["smagorinsky"].survived, rows["smagorinsky"].rollouts) == (2, 4)
     assert rows["smagorinsky"].failure_time == 2.5
+    assert rows["dns"].cost_single.value == 80.0
+    assert math.isnan(rows["dns"].cost_batch.value)
     assert rows["no_model"].cost_single.value == pytest.approx(2 * rows["no_model"].cost_batch.value)
     assert [row.kind for row in standings(flow)] == sorted(
         (row.kind for row in rows.values()), key=["floor", "les", "surrogate", "hybrid", "control"].index

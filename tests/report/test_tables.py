@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from eddymark.report.collect import FlowResults, collect
-from eddymark.report.figures.preparation import closure_of_budget
 from eddymark.report.standings import DECORRELATION, SPECTRUM, Estimate, Standing
 from eddymark.report.tables import Column, columns, quality
 from tests.report.conftest import Tree
@@ -65,24 +65,66 @@ def test_good_data_carry_no_warning(flow: FlowResults) -> None:
     facts = dict(result.facts)
     assert facts["Re_λ"] == "54.3"
     assert facts["Turnover time, measured / nominal"] == "0.810 / 0.800 flow time units"
+    assert facts["Energy budget: |mean residual| / mean injection"] == "0.30 %"
+    assert facts["Statistically steady: |mean dE/dt| / mean injection"] == "0.50 %"
+    assert facts["Kinetic energy, first / second half of the samples"].startswith("0.5")
     assert facts["Trajectories, test"].startswith("4 of 0.600")
 
 
 def test_each_defect_of_the_data_has_its_warning(flow: FlowResults) -> None:
-    attributes = tuple({**one, "resolution": 0.9, "turnover_time": 1.0} for one in flow.data.attributes)
-    budget = flow.data.budget.assign(residual=0.05)
-    warnings = quality(replace(flow, data=replace(flow.data, attributes=attributes, budget=budget))).warnings
+    budget = json.dumps({"injection": 2.0, "relative_residual": -0.05, "relative_drift": -0.03})
+    changes = {"resolution": 0.9, "turnover_time": 1.0, "energy_budget": budget}
+    attributes = tuple({**one, **changes} for one in flow.data.attributes)
+    warnings = quality(replace(flow, data=replace(flow.data, attributes=attributes))).warnings
     assert ["under-resolved" in warnings[0], "differs from the nominal" in warnings[1]] == [True, True]
-    assert "does not close" in warnings[2]
+    assert warnings[2] == "The energy budget does not close: residual 5.0 % of the injection."
+    assert "not statistically steady: its kinetic energy changes by 3.0 % of the injection" in warnings[3]
+    assert len(warnings) == 4
 
 
-def test_the_budget_is_judged_after_the_spin_up_and_without_the_last_sample() -> None:
+def test_the_budget_is_that_of_generation_weighted_over_shards(flow: FlowResults) -> None:
+    shares = [
+        {"injection": 1.0, "relative_residual": 0.04, "relative_drift": -0.03},
+        {"injection": 3.0, "relative_residual": -0.04, "relative_drift": 0.01},
+    ]
+    attributes = tuple({"energy_budget": json.dumps(one)} for one in shares)
+    balance = replace(flow.data, attributes=attributes).energy_budget
+    assert balance.relative_residual == pytest.approx(0.02)
+    assert balance.relative_drift == pytest.approx(0.0)
+
+
+def test_data_without_a_stated_budget_are_not_judged(flow: FlowResults) -> None:
+    attributes = tuple({key: one[key] for key in one if key != "energy_budget"} for one in flow.data.attributes)
+    result = quality(replace(flow, data=replace(flow.data, attributes=attributes)))
+    assert result.warnings == ()
+    assert dict(result.facts)["Statistically steady: |mean dE/dt| / mean injection"] == "–"
+
+
+def test_the_halves_of_the_sampled_period_leave_the_spin_up_out(flow: FlowResults) -> None:
     budget = pd.DataFrame(
         {
-            "run": [0, 0, 0, 0, 1, 1, 1, 1],
-            "time": [0, 1, 2, 3] * 2,
-            "injection": [9.0, 2.0, 2.0, 9.0] * 2,
-            "residual": [9.0, 0.1, 0.3, 9.0, 9.0, -0.1, 0.1, 9.0],
+            "run": [0] * 5 + [1] * 5,
+            "time": [0.0, 5.0, 6.0, 7.0, 9.0] * 2,
+            "kinetic_energy": [99.0, 1.0, 2.0, 3.0, 5.0, 99.0, 2.0, 3.0, 4.0, 6.0],
         }
     )
-    assert closure_of_budget(budget, start=1) == pytest.approx(0.05)
+    assert replace(flow.data, budget=budget).energy_of_halves(start=5.0) == pytest.approx((2.5, 5.5))
+
+
+def test_scores_of_survivors_are_marked(flow: FlowResults) -> None:
+    rows = [model("a", 1, 2), model("b", 3, 4, survived=1), model("c", 5, 6, survived=1)]
+    assert column(rows, "Spectrum error").cell(rows[0]).text == "1.5 [1.0, 2.0]"
+    assert column(rows, "Spectrum error").cell(rows[1]).text == "3.5 [3.0, 4.0] †"
+    assert column(rows, "Decorrelation", longest_lead=5.5).cell(rows[2]).text == "≥ 5.50 †"
+    floored = replace(rows[1], estimates={SPECTRUM.key: Estimate(3.0, 2.0, 4.0, floor=1.0)})
+    cell = column([floored], "Spectrum error").cell(floored)
+    assert (cell.text, cell.detail) == ("3.0 × †", "(3.0 [2.0, 4.0])")
+    assert column(rows, "Enstrophy").cell(rows[1]).text == "–"
+
+
+def test_forecast_scores_of_dns_are_the_chance_level() -> None:
+    dns = Standing("dns", "floor", estimates={DECORRELATION.key: Estimate(7.0, 6.0, 8.0)}, survived=2, rollouts=2)
+    cell = column([dns], "Decorrelation", longest_lead=6.0).cell(dns)
+    assert (cell.text, cell.detail) == ("7.0 [6.0, 8.0]", "(chance)")
+    blank = replace(dns, estimates={})
+    assert column([blank], "Decorrelation").cell(blank).text == "–"

@@ -106,33 +106,40 @@ def test_the_best_learned_model_is_the_one_compared() -> None:
     assert "fno" not in text
 
 
-def test_a_winner_with_failed_rollouts_is_said_to_have_failed() -> None:
-    text = judge(NO_MODEL, FITTED, row("cnn", "hybrid", 0.04, survived=5)).sentence
-    assert text.startswith("A learned model wins")
-    assert "but cnn failed in 3 of 8 rollouts (median time 12.0 turnover times)" in text
+@pytest.mark.parametrize("survived", [1, 7])
+def test_a_learned_model_with_failed_rollouts_cannot_win(survived: int) -> None:
+    lucky = row("cnn", "hybrid", 0.04, survived=survived)
+    result = judge(NO_MODEL, FITTED, row("fno", "surrogate", 0.12), lucky)
+    assert result.sentence.startswith("The surrogate loses: the best learned model, fno, has")
+    assert "cnn" not in result.sentence
+    assert detail(result, "Lowest time-averaged").startswith(f"Lowest {SPECTRUM.title}: the LES fitted")
+    lost = detail(result, "Not ranked")
+    assert f"cnn ({survived} of 8 survived, median failure at 12.0 turnover times" in lost
+    assert "time-averaged spectrum error of the survivors 0.040 [0.035, 0.045] decades)" in lost
 
 
-def test_failed_rollouts_of_the_best_les_are_said_too() -> None:
-    fitted = row("fitted", "les", 0.08, survived=6)
-    assert "but fitted failed in 2 of 8 rollouts" in judge(fitted, row("cnn", "hybrid", 0.04)).sentence
+def test_an_les_with_failed_rollouts_is_no_opponent() -> None:
+    result = judge(NO_MODEL, row("fitted", "les", 0.03, survived=6), row("cnn", "hybrid", 0.04))
+    assert "below that of the best LES, no_model" in result.sentence
+    assert "fitted (6 of 8 survived" in detail(result, "Not ranked")
 
 
 def test_a_learned_model_without_a_surviving_rollout_cannot_win() -> None:
     result = judge(NO_MODEL, FITTED, row("fno", "surrogate", 0.001, survived=0))
-    assert result.sentence.startswith("The learned models lose: none of their rollouts survived, while the LES fitted")
+    assert result.sentence.startswith("The learned models lose: none survived all of its rollouts, while the LES")
     lost = detail(result, "Not ranked")
-    assert "fno (median failure at 12.0 turnover times, time-averaged spectrum error 0.0010" in lost
+    assert "fno (0 of 8 survived, median failure at 12.0 turnover times)" in lost
 
 
 def test_a_learned_model_wins_by_default_when_no_les_survives() -> None:
     text = judge(row("fitted", "les", 0.08, survived=0), row("fno", "surrogate", 0.2)).sentence
-    assert text.startswith("The surrogate fno (0.200 [0.195, 0.205] decades) wins by default: no rollout of any LES")
-    assert "there is no surviving LES to compare with" in text
+    assert text.startswith("The surrogate fno (0.200 [0.195, 0.205] decades) wins by default: no LES survived all")
+    assert "among LES on the same grid (up to 1.1 × its 1.00 s per turnover time) there is no LES that survived" in text
 
 
 def test_nobody_wins_when_nothing_survives() -> None:
     rows = (row("fitted", "les", 0.08, survived=0), row("fno", "surrogate", 0.2, survived=0))
-    assert judge(*rows).sentence == "Nobody wins: no rollout of any LES or learned model survived."
+    assert judge(*rows).sentence == "Nobody wins: no LES and no learned model survived all of its rollouts."
 
 
 def test_without_learned_models_the_best_les_is_named() -> None:
@@ -171,6 +178,9 @@ def test_a_failing_no_model_les_leaves_headroom() -> None:
     text = judge(row("no_model", "les", 0.011, survived=0), FITTED)
     assert text.headroom.startswith("There is headroom: no rollout of the no-model LES survived")
     assert "no headroom" not in text.sentence
+    some = judge(row("no_model", "les", 0.011, survived=3), FITTED)
+    assert some.headroom.startswith("There is headroom: only 3 of 8 rollouts of the no-model LES survived")
+    assert "no headroom" not in some.sentence
 
 
 def test_headroom_is_unknown_without_a_no_model_les_or_a_floor() -> None:
@@ -184,8 +194,8 @@ def test_at_equal_cost_an_expensive_les_does_not_count() -> None:
     text = judge(NO_MODEL, costly, row("fno", "surrogate", 0.1, cost=1.0)).sentence
     assert text.startswith("The surrogate loses")
     assert (
-        "at equal cost (up to 1.1 × its 1.00 s per turnover time) it beats the best LES there, "
-        "no_model (0.200 [0.195, 0.205] decades, 0.500 s)" in text
+        "at equal cost among LES on the same grid (up to 1.1 × its 1.00 s per turnover time) it beats the best LES "
+        "there, no_model (0.200 [0.195, 0.205] decades, 0.500 s)" in text
     )
     assert "it is on the cost–accuracy Pareto front" in text
 
@@ -203,7 +213,7 @@ def test_ten_per_cent_more_counts_as_equal_cost() -> None:
     within = judge(costly, row("les", "les", 0.3, cost=1.09), row("fno", "surrogate", 0.1)).sentence
     assert "it beats the best LES there, les" in within
     beyond = judge(costly, row("les", "les", 0.3, cost=1.11), row("fno", "surrogate", 0.1)).sentence
-    assert "there is no surviving LES to compare with" in beyond
+    assert "there is no LES that survived all of its rollouts, and" in beyond
 
 
 def test_the_same_rival_at_equal_cost_is_not_repeated() -> None:
@@ -243,6 +253,17 @@ def test_a_longer_decorrelation_time_is_better() -> None:
     assert detail(result, "In the other scores") == (
         "In the other scores, b against a is better in decorrelation time."
     )
+
+
+def test_the_speed_up_over_dns_is_that_of_the_best_one_at_a_time() -> None:
+    dns = Standing("dns", "floor", cost_single=Estimate(90.0))
+    rows = [NO_MODEL, FITTED, row("cnn", "hybrid", 0.04, cost=1.5)]
+    assert detail(judge(dns, *rows), "Speed-up over DNS") == (
+        "Speed-up over DNS on the same device, one trajectory at a time: 30.0 × for the hybrid cnn and 45.0 × for the "
+        "LES fitted (DNS: 90.0 s per turnover time)."
+    )
+    for untimed in ([], [Standing("dns", "floor")]):
+        assert not [text for text in judge(*untimed, *rows).details if "Speed-up" in text]
 
 
 def test_training_is_repaid_only_by_a_cheaper_model() -> None:

@@ -50,6 +50,16 @@ class TrainingResults:
 
 
 @dataclass(frozen=True)
+class EnergyBudget:
+    """How well the DNS' energy balances after the spin-up, in magnitude; NaN where generation did not state it."""
+
+    relative_residual: float
+    """|mean residual| / mean injection."""
+    relative_drift: float
+    """|mean dE/dt| / mean injection."""
+
+
+@dataclass(frozen=True)
 class DataSummary:
     """What generation wrote: sizes, attributes and the energy budget, over all shards."""
 
@@ -59,6 +69,29 @@ class DataSummary:
     attributes: tuple[dict[str, Any], ...]
     """Attributes of the training data, one entry per shard."""
     budget: pd.DataFrame
+
+    @property
+    def energy_budget(self) -> EnergyBudget:
+        """The time-averaged energy budget that generation measured, over all shards."""
+        shards = [json.loads(one.get("energy_budget", "{}")) for one in self.attributes]
+
+        def relative(name: str) -> float:
+            # Shards weigh as much as they inject, so that this is the ratio of the means over all of them.
+            values = [one.get(name, np.nan) * one.get("injection", np.nan) for one in shards]
+            injection = sum(one.get("injection", np.nan) for one in shards)
+            return abs(float(sum(values))) / injection if injection > 0 else float("nan")
+
+        return EnergyBudget(relative("relative_residual"), relative("relative_drift"))
+
+    def energy_of_halves(self, *, start: float) -> tuple[float, float]:
+        """Return the mean kinetic energy in the first and in the second half of the sampled period.
+
+        Arguments:
+            start: end of the spin-up, turnover times.
+        """
+        sampled = self.budget[self.budget["time"] >= start]
+        late = sampled["time"] > 0.5 * (start + sampled.groupby("run")["time"].transform("max"))
+        return float(sampled.loc[~late, "kinetic_energy"].mean()), float(sampled.loc[late, "kinetic_energy"].mean())
 
 
 @dataclass(frozen=True)

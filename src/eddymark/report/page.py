@@ -11,11 +11,12 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from eddymark.config import Experiment, complete_mapping
 from eddymark.report import figures, text
 from eddymark.report.animation import Animation, animation
 from eddymark.report.collect import FlowResults, Record, Results
 from eddymark.report.figures.view import View
-from eddymark.report.standings import Standing, standings
+from eddymark.report.standings import Standing, displayed, standings
 from eddymark.report.style import Figure, Styles, plotting
 from eddymark.report.tables import (
     Column,
@@ -36,6 +37,8 @@ class Section:
 
     flow: FlowResults
     standings: list[Standing]
+    rows: list[Standing]
+    """The standings in the order of the table."""
     verdict: Verdict
     columns: list[Column]
     figures: list[Figure]
@@ -87,6 +90,7 @@ def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Se
     return Section(
         flow=flow,
         standings=rows,
+        rows=displayed(rows),
         verdict=verdict(rows, dimensions=flow.dimensions, no_model=flow.no_model, data_seconds=float(sum(generation))),
         columns=columns(rows, dimensions=flow.dimensions, longest_lead=flow.longest_lead),
         figures=[draw(view) for draw in figures.RESULTS],
@@ -118,13 +122,18 @@ def _html(results: Results, sections: list[Section], job_table: pd.DataFrame) ->
     return environment.get_template("page.html").render(
         experiment=results.experiment,
         sections=sections,
-        configuration=yaml.safe_dump(results.experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        configuration=configuration(results.experiment),
         jobs=job_table.to_dict("records"),
         stages=stages(job_table).to_dict("records"),
         environments=[("Machine", machines), ("Versions", versions), ("Source revision", revisions)],
         style=Markup(_template("style.css")),
         script=Markup(_template("script.js")),
     )
+
+
+def configuration(experiment: Experiment) -> str:
+    """Return the text of a `config.yaml` which gives the same experiment, whatever other files hold."""
+    return yaml.safe_dump(complete_mapping(experiment), sort_keys=False, allow_unicode=True)
 
 
 def _inline(figure: Figure) -> Markup:

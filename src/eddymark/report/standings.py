@@ -82,7 +82,7 @@ class Standing:
     training_seconds: float = NAN
     parameters: float = NAN
     constraint_activity: float = NAN
-    """Share of steps on which a constraint acted; NaN without a constraint."""
+    """Share of the resolved shells which a constraint rescales on every step; NaN without a constraint."""
 
     def __getitem__(self, score: Score) -> Estimate:
         return self.estimates.get(score.key, MISSING)
@@ -91,6 +91,11 @@ class Standing:
     def cost(self) -> Estimate:
         """Seconds per turnover time and trajectory as rollouts are run: in a batch where that was timed."""
         return self.cost_batch if math.isfinite(self.cost_batch.value) else self.cost_single
+
+    @property
+    def survivors_only(self) -> bool:
+        """Whether rollouts failed, so that averages are over what survived: a biased sample, which is not ranked."""
+        return self.survived < self.rollouts
 
     @property
     def learned(self) -> bool:
@@ -106,10 +111,16 @@ def separated(better: Estimate, worse: Estimate, *, smaller_is_better: bool = Tr
 
 
 def rank(standings: Iterable[Standing], score: Score) -> list[Standing]:
-    """Return LES and learned models with a finite score and at least one surviving rollout, best first."""
+    """Return LES and learned models with a finite score and without a failed rollout, best first.
+
+    Averages leave out the rollouts that blew up, which are the worst: with one of eight alive, a model would be
+    judged by its luckiest rollout.
+    """
     sign = 1.0 if score.smaller_is_better else -1.0
     eligible = [
-        row for row in standings if row.kind in COMPETING and row.survived > 0 and math.isfinite(row[score].value)
+        row
+        for row in standings
+        if row.kind in COMPETING and row.survived == row.rollouts > 0 and math.isfinite(row[score].value)
     ]
     return sorted(eligible, key=lambda row: sign * row[score].value)
 
@@ -122,6 +133,16 @@ def pareto_front(standings: Iterable[Standing], score: Score = SPECTRUM) -> list
         if not front or row[score].value < front[-1][score].value:
             front.append(row)
     return front
+
+
+def displayed(standings: Iterable[Standing]) -> list[Standing]:
+    """Return the rows as tables show them: DNS, who is ranked, who is not as rollouts failed, controls."""
+    return sorted(standings, key=lambda row: (row.kind != "floor", row.kind == "control", row.survivors_only))
+
+
+def speed_up(dns: Standing, row: Standing) -> float:
+    """Return how many times less than DNS a stepper costs, both one trajectory at a time; NaN if not timed."""
+    return dns.cost_single.value / row.cost_single.value if row.cost_single.value > 0 else NAN
 
 
 def standings(flow: FlowResults) -> list[Standing]:

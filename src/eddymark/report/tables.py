@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from eddymark.report.collect import SPLITS, FlowResults, Record
-from eddymark.report.figures.preparation import closure_of_budget
 from eddymark.report.standings import (
     DECORRELATION,
     ENSTROPHY,
@@ -22,13 +21,21 @@ from eddymark.report.standings import (
     SPECTRUM,
     UPPER_SPECTRUM,
     VORTICITY_PDF,
+    Estimate,
     Score,
     Standing,
+    displayed,
     fake_catcher,
     rank,
     separated,
 )
 from eddymark.report.text import DASH, KINDS, count, duration, interval, number, size
+
+SURVIVORS = "†"
+"""Marks a score from which failed rollouts are missing."""
+CHANCE = "(chance)"
+STEADY = 0.02
+"""Largest residual and drift of the energy budget, relative to the injection, that is no cause for a warning."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,14 @@ def columns(standings: Sequence[Standing], *, dimensions: int, longest_lead: flo
 
         def cell(row: Standing) -> Cell:
             estimate = row[score]
+            mark = _mark(row, estimate)
+            if row.kind == "floor" and score in (DECORRELATION, ONE_STEP) and math.isfinite(estimate.value):
+                return Cell(interval(estimate), estimate.value, detail=CHANCE)
             if score is DECORRELATION and estimate.value >= longest_lead:
-                return Cell(f"≥ {number(longest_lead)}", estimate.value, row.name == best)
+                return Cell(f"≥ {number(longest_lead)}{mark}", estimate.value, row.name == best)
             if not math.isfinite(estimate.multiple):
-                return Cell(interval(estimate), estimate.value, row.name == best)
-            times = f"{number(estimate.multiple, 2)} ×"
+                return Cell(interval(estimate) + mark, estimate.value, row.name == best)
+            times = f"{number(estimate.multiple, 2)} ×{mark}"
             return Cell(times, estimate.value, row.name == best, f"({interval(estimate)})")
 
         return Column(title, unit, cell)
@@ -88,10 +98,16 @@ def columns(standings: Sequence[Standing], *, dimensions: int, longest_lead: flo
         scored("Vorticity PDF", "× floor (total variation)", VORTICITY_PDF),
         scored("Increment PDF", "× floor (total variation)", INCREMENT_PDF),
         scored("One-step error", "of persistence", ONE_STEP),
-        Column("Peak memory", "", lambda row: Cell(size(row.peak_memory), row.peak_memory)),
+        Column(
+            "Memory growth", "of the process by its rollout", lambda row: Cell(size(row.peak_memory), row.peak_memory)
+        ),
         Column("Training", "time", lambda row: Cell(duration(row.training_seconds), row.training_seconds)),
         Column("Parameters", "", lambda row: Cell(count(row.parameters), row.parameters)),
     ]
+
+
+def _mark(row: Standing, estimate: Estimate) -> str:
+    return f" {SURVIVORS}" if row.survivors_only and math.isfinite(estimate.value) else ""
 
 
 def _separated_best(standings: Sequence[Standing], score: Score) -> str | None:
@@ -110,7 +126,7 @@ def _enstrophy(standings: Sequence[Standing]) -> Callable[[Standing], Cell]:
 
     def cell(row: Standing) -> Cell:
         estimate = row.estimates.get("enstrophy", MISSING)
-        return Cell(interval(estimate), abs(estimate.value - 1), row.name == best)
+        return Cell(interval(estimate) + _mark(row, estimate), abs(estimate.value - 1), row.name == best)
 
     return cell
 
@@ -138,7 +154,7 @@ def comparison_frame(flow: FlowResults, standings: Sequence[Standing]) -> pd.Dat
             "seeds": row.seeds,
             **{f"{column.title} [{column.unit}]".replace(" []", ""): _plain(column.cell(row)) for column in chosen},
         }
-        for row in standings
+        for row in displayed(standings)
     ]
     return pd.DataFrame(rows)
 
@@ -161,7 +177,8 @@ def quality(flow: FlowResults) -> Quality:
     resolution = _attribute(flow, "resolution")
     measured = _attribute(flow, "turnover_time")
     nominal = flow.flow.turnover_time
-    closure = closure_of_budget(flow.data.budget, start=flow.flow.sampling.spin_up)
+    balance = flow.data.energy_budget
+    early, late = flow.data.energy_of_halves(start=flow.flow.sampling.spin_up)
     courant = float(flow.data.budget["courant_number"].max())
     dns, coarse = flow.flow.direct_numerical_simulation.points, flow.flow.large_eddy_grid.points
     facts = [
@@ -171,7 +188,9 @@ def quality(flow: FlowResults) -> Quality:
         ("Re_λ", number(reynolds)),
         ("k_max·η", number(resolution)),
         ("Turnover time, measured / nominal", f"{number(measured)} / {number(nominal)} flow time units"),
-        ("Energy budget: |mean residual| / mean injection", f"{number(100 * closure, 2)} %"),
+        ("Energy budget: |mean residual| / mean injection", _percent(balance.relative_residual)),
+        ("Statistically steady: |mean dE/dt| / mean injection", _percent(balance.relative_drift)),
+        ("Kinetic energy, first / second half of the samples", f"{number(early)} / {number(late)} flow units"),
         ("Largest Courant number", number(courant)),
         (
             "Independent runs",
@@ -197,9 +216,21 @@ def quality(flow: FlowResults) -> Quality:
             f"{number(nominal)}, by more than 10 %: every time of the configuration and of this page is in "
             "nominal units."
         )
-    if closure > 0.02:
-        warnings.append(f"The energy budget does not close: residual {number(100 * closure, 2)} % of the injection.")
+    if balance.relative_residual > STEADY:
+        warnings.append(
+            f"The energy budget does not close: residual {_percent(balance.relative_residual)} of the injection."
+        )
+    if balance.relative_drift > STEADY:
+        warnings.append(
+            f"The DNS is not statistically steady: its kinetic energy changes by {_percent(balance.relative_drift)} "
+            f"of the injection (first half of the samples {number(early)}, second half {number(late)}). Averages over "
+            "training and test data may then differ for this reason alone; choose a longer spin-up or more runs."
+        )
     return Quality(tuple(facts), tuple(warnings))
+
+
+def _percent(fraction: float) -> str:
+    return f"{number(100 * fraction, 2)} %" if math.isfinite(fraction) else DASH
 
 
 def _attribute(flow: FlowResults, name: str) -> float:

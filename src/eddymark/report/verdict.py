@@ -17,6 +17,7 @@ from eddymark.report.standings import (
     pareto_front,
     rank,
     separated,
+    speed_up,
 )
 from eddymark.report.text import KINDS, count, duration, enumeration, interval, number, sentence
 
@@ -46,8 +47,8 @@ def verdict(
 ) -> Verdict:
     """Compare the best learned model with the best LES.
 
-    A difference counts only if the 95 % intervals do not overlap. A stepper of which no rollout survived
-    cannot win.
+    A difference counts only if the 95 % intervals do not overlap. A stepper of which a rollout failed cannot
+    win, as its averages are those of the rollouts that did well.
 
     Arguments:
         standings: one row per stepper.
@@ -61,9 +62,7 @@ def verdict(
     room, exhausted = _headroom(standings, no_model)
     clauses = [_comparison(standings, learned, classical)]
     if learned is not None:
-        clauses.append(_survival(learned))
-        if classical is not None and classical.survived < classical.rollouts:
-            clauses.append(_survival(classical))
+        clauses.append(f"{learned.survived} of {learned.rollouts} rollouts of {learned.name} survived")
         clauses.append(_equal_cost(standings, learned, classical))
         if classical is not None and learned.cost.value > EQUAL_COST * classical.cost.value:
             clauses.append(_budget_of_les(standings, classical))
@@ -75,6 +74,7 @@ def verdict(
     if learned is not None and classical is not None:
         details += [_other_scores(learned, classical, scores[1:])]
         details += [_one_at_a_time(learned, classical), _break_even(learned, classical, data_seconds)]
+    details.append(_speed_up(standings, [row for row in (learned, classical) if row]))
     details += [_controls(standings, ranked, scores[2]), _excluded(standings)]
     return Verdict(text, sentence(room), tuple(sentence(detail) for detail in details if detail))
 
@@ -91,14 +91,14 @@ def _quoted(row: Standing, score: Score = SPECTRUM) -> str:
 
 def _comparison(standings: Sequence[Standing], learned: Standing | None, classical: Standing | None) -> str:
     if learned is None and classical is None:
-        return "nobody wins: no rollout of any LES or learned model survived"
+        return "nobody wins: no LES and no learned model survived all of its rollouts"
     if learned is None:
         assert classical is not None
         if not any(row.learned for row in standings):
             return f"no learned model took part; the best LES in the {SPECTRUM.title} is {_quoted(classical)}"
-        return f"the learned models lose: none of their rollouts survived, while {_quoted(classical)} holds"
+        return f"the learned models lose: none survived all of its rollouts, while {_quoted(classical)} did"
     if classical is None:
-        return f"{_quoted(learned)} wins by default: no rollout of any LES survived"
+        return f"{_quoted(learned)} wins by default: no LES survived all of its rollouts"
     ours = f"{SPECTRUM.title} of {interval(learned[SPECTRUM])} {SPECTRUM.unit}{_floors(learned)}"
     theirs = f"{classical.name} ({interval(classical[SPECTRUM])}{_floors(classical)})"
     if separated(learned[SPECTRUM], classical[SPECTRUM]):
@@ -122,14 +122,6 @@ def _floors(row: Standing) -> str:
     return f", {number(multiple, 2)} × the sampling floor" if math.isfinite(multiple) else ""
 
 
-def _survival(row: Standing) -> str:
-    if row.survived == row.rollouts:
-        return f"{row.survived} of {row.rollouts} rollouts of {row.name} survived"
-    failed = row.rollouts - row.survived
-    when = f" (median time {number(row.failure_time)} turnover times)" if math.isfinite(row.failure_time) else ""
-    return f"but {row.name} failed in {failed} of {row.rollouts} rollouts{when}"
-
-
 def _equal_cost(standings: Sequence[Standing], learned: Standing, classical: Standing | None) -> str:
     """Who wins among the steppers which cost no more than the best learned model does."""
     cost = learned.cost.value
@@ -137,14 +129,14 @@ def _equal_cost(standings: Sequence[Standing], learned: Standing, classical: Sta
         return "its cost was not measured"
     front = "on" if learned in pareto_front(standings) else "not on"
     position = f"it is {front} the cost–accuracy Pareto front"
-    budget = f"at equal cost (up to {EQUAL_COST} × its {number(cost)} s per turnover time)"
+    price = f"up to {EQUAL_COST} × its {number(cost)} s per turnover time"
+    budget = f"at equal cost among LES on the same grid ({price})"
     rivals = [row for row in _affordable(standings, cost) if row.kind == "les"]
     if not rivals:
-        return f"{budget} there is no surviving LES to compare with, and {position}"
+        return f"{budget} there is no LES that survived all of its rollouts, and {position}"
     rival = rivals[0]
     if rival is classical:
-        price = f"{rival.name} takes {number(rival.cost.value)} s"
-        return f"{budget} the outcome is the same, as {price}, and {position}"
+        return f"{budget} the outcome is the same, as {rival.name} takes {number(rival.cost.value)} s, and {position}"
     if separated(learned[SPECTRUM], rival[SPECTRUM]):
         outcome = f"it beats the best LES there, {_priced(rival)}"
     elif separated(rival[SPECTRUM], learned[SPECTRUM]):
@@ -194,6 +186,21 @@ def _one_at_a_time(learned: Standing, classical: Standing) -> str:
     )
 
 
+def _speed_up(standings: Sequence[Standing], best: Sequence[Standing]) -> str:
+    """Say how much cheaper than DNS the best learned model and the best LES are."""
+    dns = next((row for row in standings if row.kind == "floor"), None)
+    if dns is None:
+        return ""
+    times = [(row, speed_up(dns, row)) for row in best]
+    parts = [f"{number(factor)} × for {_named(row)}" for row, factor in times if math.isfinite(factor)]
+    if not parts:
+        return ""
+    return (
+        f"speed-up over DNS on the same device, one trajectory at a time: {enumeration(parts)} "
+        f"(DNS: {number(dns.cost_single.value)} s per turnover time)"
+    )
+
+
 def _leader(standings: Sequence[Standing], score: Score) -> str:
     """Who is best in one score, together with everybody who is not separated from the best."""
     ranked = rank(standings, score)
@@ -207,7 +214,7 @@ def _leader(standings: Sequence[Standing], score: Score) -> str:
     if equals:
         return f"{text}, not separated by the intervals from {enumeration([row.name for row in equals])}"
     if len(ranked) == 1:
-        return f"{text}, the only one with a surviving rollout"
+        return f"{text}, the only one whose rollouts all survived"
     return f"{text}, ahead of {_quoted(ranked[1], score)} outside the intervals"
 
 
@@ -266,15 +273,17 @@ def _controls(standings: Sequence[Standing], ranked: Sequence[Standing], catcher
 
 
 def _excluded(standings: Sequence[Standing]) -> str:
-    lost = [row for row in standings if row.kind in COMPETING and row.rollouts > 0 and row.survived == 0]
+    lost = [row for row in standings if row.kind in COMPETING and row.survivors_only]
     if not lost:
         return ""
-    names = [
-        f"{row.name} (median failure at {number(row.failure_time)} turnover times"
-        + (f", {SPECTRUM.title} {interval(row[SPECTRUM])})" if math.isfinite(row[SPECTRUM].value) else ")")
-        for row in lost
-    ]
-    return f"not ranked, because none of their rollouts survived: {enumeration(names)}"
+    names = []
+    for row in lost:
+        facts = [f"{row.survived} of {row.rollouts} survived"]
+        facts.append(f"median failure at {number(row.failure_time)} turnover times")
+        if row.survived and math.isfinite(row[SPECTRUM].value):
+            facts.append(f"{SPECTRUM.title} of the survivors {interval(row[SPECTRUM])} {SPECTRUM.unit}")
+        names.append(f"{row.name} ({', '.join(facts)})")
+    return f"not ranked, because rollouts failed and scores would be those of survivors only: {enumeration(names)}"
 
 
 def _headroom(standings: Sequence[Standing], no_model: str | None) -> tuple[str, bool]:
@@ -286,9 +295,9 @@ def _headroom(standings: Sequence[Standing], no_model: str | None) -> tuple[str,
     if row is None:
         return "headroom unknown: the experiment has no LES without a closure", False
     estimate = row[SPECTRUM]
-    if row.survived == 0:
-        value = f" (spectrum error {interval(estimate)} decades)" if math.isfinite(estimate.value) else ""
-        return f"there is headroom: no rollout of the no-model LES survived{value}", False
+    if row.survivors_only:
+        alive = f"only {row.survived} of {row.rollouts} rollouts" if row.survived else "no rollout"
+        return f"there is headroom: {alive} of the no-model LES survived", False
     if not math.isfinite(estimate.multiple):
         return (
             f"headroom unknown: no sampling floor for the no-model LES ({interval(estimate)} decades)",

@@ -7,7 +7,7 @@ import math
 import matplotlib.axes
 import numpy as np
 
-from eddymark.report.figures.view import View, canvas, handle, label, legend, mean_interval, readable_decades
+from eddymark.report.figures.view import View, canvas, handle, legend, mean_interval, readable_decades
 from eddymark.report.standings import (
     COMPETING,
     DECORRELATION,
@@ -55,14 +55,14 @@ def cost_and_accuracy(view: View) -> Figure:
                 fontsize=8,
             )
     single.set_ylabel("spectrum error (decades)")
-    legend(figure, [handle(view.style(row), label(row), marker=True) for row in rows], columns=3)
+    legend(figure, [handle(view.style(row), view.label(row), marker=True) for row in rows], columns=3)
     names = enumeration([row.name for row in front]) or "nobody"
     lost = [row.name for row in rows if not math.isfinite(row[SPECTRUM].value)]
     missing = f" Without a spectrum, because they blew up: {enumeration(lost)}." if lost else ""
     caption = (
-        "Lower left is better; bars are 95 % intervals; hollow symbols lost at least one rollout. On the "
-        "Pareto front (grey steps), where no other model is both cheaper and more accurate: "
-        f"{names}.{missing}"
+        "Lower left is better; bars are 95 % intervals; hollow symbols lost at least one rollout and are "
+        "not ranked. On the Pareto front (grey steps), where no other model on this grid is both cheaper and more "
+        f"accurate: {names}.{missing}{view.survivors_note}"
     )
     return Figure(
         "cost",
@@ -123,20 +123,33 @@ def error_growth(view: View) -> Figure:
     correlation.set_ylim(min(0.0, threshold), 1.02)
     correlation.set_ylabel("vorticity correlation with DNS (1)")
     correlation.set_title("correlation")
-    error.set_ylim(0, 1.6)
+    chance = view.chance_error
+    if math.isfinite(chance):
+        error.axhline(chance, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)))
+        error.annotate(
+            "chance: unrelated DNS states",
+            (0.01, chance),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            va="bottom",
+            color="0.4",
+            fontsize=8,
+        )
+    error.set_ylim(0, 1.6 if not math.isfinite(chance) else max(1.6, 1.15 * chance))
     error.set_ylabel("relative L2 error (1)")
     error.set_title("pointwise error")
     for axes in (error, correlation):
         axes.set_xlabel("lead time (turnover times)")
         axes.set_xlim(0, None)
-    legend(figure, [handle(view.style(stepper), label(stepper)) for stepper in drawn], columns=3)
+    legend(figure, [handle(view.style(stepper), view.label(stepper)) for stepper in drawn], columns=3)
     ranked = rank(view.standings, DECORRELATION)
     times = [f"{row.name} {interval(row[DECORRELATION])}" for row in ranked[:3]] or [DASH]
     caption = (
         "Average over test trajectories; shaded: 95 % interval of the best LES and the best learned model. "
         f"Where the correlation falls below {number(threshold, 2)} (dashed; markers) the forecast counts as "
         "lost: chaos ends every forecast, so beyond it only statistics matter. Longest: "
-        f"{enumeration(times)} turnover times.{view.seeds_note}"
+        f"{enumeration(times)} turnover times.{view.survivors_note}{view.seeds_note}"
     )
     return Figure(
         "error-growth",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eddymark.report.figures.view import View, canvas, handle, label, legend, range_band
+from eddymark.report.figures.view import View, canvas, handle, legend, range_band
 from eddymark.report.standings import INCREMENT_PDF, VORTICITY_PDF, fake_catcher, rank
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import enumeration, multiple
@@ -38,7 +38,7 @@ def densities(view: View) -> Figure:
         axes.set_xlabel(title)
         axes.set_ylabel("probability density (1)")
     handles = [handle(view.style(dns), "DNS (grey: range of trajectories)")]
-    legend(figure, handles + [handle(view.style(stepper), label(stepper)) for stepper in drawn], columns=3)
+    legend(figure, handles + [handle(view.style(stepper), view.label(stepper)) for stepper in drawn], columns=3)
     return Figure(
         "densities",
         "Distributions",
@@ -65,4 +65,4 @@ def _caption(view: View) -> str:
     ]
     if closest:
         text += f" Closest to DNS (multiples of the floor, then total variation): {enumeration(closest)}."
-    return text + view.seeds_note
+    return text + view.survivors_note + view.seeds_note

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-import pandas as pd
 
 from eddymark.report.figures.view import View, canvas, handle, legend, readable_decades, thinned
 from eddymark.report.style import Figure, to_svg
@@ -59,20 +60,6 @@ def training_curves(view: View) -> Figure:
     )
 
 
-def closure_of_budget(budget: pd.DataFrame, *, start: float) -> float:
-    """Return |mean residual| / mean injection after the spin-up (NaN without injection).
-
-    Arguments:
-        budget: rows of budget.csv.
-        start: end of the spin-up, turnover times.
-    """
-    # The last sample of a run has no interval after it over which a constraint could have added energy.
-    last = budget.groupby("run")["time"].transform("max")
-    steady = budget[(budget["time"] >= start) & (budget["time"] < last)]
-    injection = float(steady["injection"].mean())
-    return abs(float(steady["residual"].mean())) / injection if injection > 0 else float("nan")
-
-
 def energy_budget(view: View) -> Figure:
     """Draw injection, dissipation, drag and residual of the DNS over time."""
     budget = view.flow.data.budget
@@ -104,11 +91,11 @@ def energy_budget(view: View) -> Figure:
     axes.set_xlabel("time since the start of the run (turnover times)")
     axes.set_ylabel("energy rate (flow units)")
     figure.legend(loc="outside lower center", ncols=4, handlelength=3.2)
-    closure = closure_of_budget(budget, start=spin_up)
-    caption = (
-        f"Thick: mean over {len(runs)} runs, thin: each run. After the spin-up, the mean residual is "
-        f"{number(100 * closure, 2)} % of the mean injection: the budget "
-        f"{'closes' if closure <= 0.02 else 'does not close'} within 2 %."
+    balance = view.flow.data.energy_budget
+    terms_of_balance = (("residual", balance.relative_residual), ("dE/dt", balance.relative_drift))
+    stated = [f"{name} {number(100 * share, 2)} %" for name, share in terms_of_balance if math.isfinite(share)]
+    caption = f"Thick: mean over {len(runs)} runs, thin: each run." + (
+        f" After the spin-up, relative to the mean injection: mean {enumeration(stated)}." if stated else ""
     )
     return Figure(
         "energy-budget",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from eddymark.report.figures.view import View, canvas, handle, label, legend, range_band
+from eddymark.report.figures.view import View, canvas, handle, legend, range_band
 from eddymark.report.standings import SPECTRUM, UPPER_SPECTRUM, rank
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import enumeration, multiple
@@ -60,7 +60,7 @@ def energy_spectra(view: View) -> Figure:
         va="top",
     )
     handles = [handle(view.style(dns), "DNS (grey: range of trajectories)")]
-    handles += [handle(view.style(stepper), label(stepper)) for stepper in drawn]
+    handles += [handle(view.style(stepper), view.label(stepper)) for stepper in drawn]
     legend(figure, handles, columns=3)
     return Figure(
         "spectra",
@@ -83,4 +83,4 @@ def _caption(view: View, cutoff: float) -> str:
     ]
     if closest:
         text += f" Closest to DNS: {enumeration(closest)} (multiples of the floor, then decades)."
-    return text + view.seeds_note
+    return text + view.survivors_note + view.seeds_note

@@ -69,6 +69,22 @@ class View:
         """Return a control if the experiment has it."""
         return next((stepper for stepper in self.flow.steppers if stepper.name == name), None)
 
+    def label(self, stepper: StepperResults | Standing) -> str:
+        """Return the legend entry of a stepper, marked if averages over its rollouts are over survivors only."""
+        return f"{label(stepper)} †" if self.standing(stepper.name).survivors_only else label(stepper)
+
+    @property
+    def chance_error(self) -> float:
+        """Relative L2 error between unrelated DNS states, NaN where it was not measured."""
+        errors = self.standing(self.flow.dns.name).estimates.items()
+        return next((one.value for key, one in errors if key.startswith("relative_l2_error")), math.nan)
+
+    @property
+    def survivors_note(self) -> str:
+        """A sentence for captions of figures with averages over rollouts."""
+        marked = any(row.survivors_only for row in self.standings)
+        return " † Rollouts failed: average over the survivors only." if marked else ""
+
     @property
     def seeds_note(self) -> str:
         """A sentence for captions of figures which show one of several seeds."""
