@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from eddymark.cli import STOP_WITH_PARENT, main
+from eddymark.cli import STOP_WITH_PARENT, _terminate, main
 from eddymark.errors import EddymarkError
 from eddymark.plan import OUTPUTS
 from tests.small_experiment import write_experiment
@@ -167,14 +167,26 @@ def checkpoint(folder: Path) -> Path:
     raise AssertionError("the job did not start")
 
 
-def test_a_terminated_job_keeps_its_checkpoint_and_says_how_to_go_on(folder: Path) -> None:
+UNLOCK = "(if snakemake itself was killed, run it with --unlock first)"
+
+
+def test_a_terminated_job_says_how_to_go_on(folder: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", SLOW], stderr=subprocess.PIPE, text=True)
     kept = checkpoint(folder)
     process.terminate()
     _, message = process.communicate(timeout=20)
     assert process.returncode == 143
-    assert message == "eddymark: terminated; running it again resumes from the last checkpoint\n"
+    again = "running it again starts this job again and keeps the finished ones"
+    assert message == f"eddymark: terminated; {again} {UNLOCK}\n"
     assert kept.exists()
+
+
+def test_only_a_terminated_training_promises_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        _terminate("train", signal.SIGTERM, None)
+    assert stopped.value.code == 143
+    expected = f"eddymark: terminated; running it again resumes the training after its last complete epoch {UNLOCK}\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_a_job_ends_when_the_workflow_that_started_it_is_killed(folder: Path) -> None:

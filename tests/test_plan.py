@@ -83,6 +83,14 @@ def test_a_change_of_the_data_alters_every_job(tmp_path: Path, change: tuple[str
     assert not [name for name in before if before[name].signature == after[name].signature]
 
 
+def test_the_longest_history_decides_where_all_steppers_start(tmp_path: Path) -> None:
+    before = plan(experiment(tmp_path / "a"))
+    after = plan(experiment(tmp_path / "b", (FNO, "history", 2)))
+    changed = {name for name in before if before[name].signature != after[name].signature}
+    judged = {name for name, job in before.items() if job.stage in ("validate", "cost", "report")}
+    assert changed == judged | {"kolmogorov/train/fno/seed0", "kolmogorov/train/fno/seed1"}
+
+
 def test_the_order_of_keys_and_another_flow_alter_only_the_report(tmp_path: Path) -> None:
     before = plan(experiment(tmp_path / "a"))
     flows = {"kolmogorov_viscous": {"base": "kolmogorov", "viscosity": 0.01}, "kolmogorov": {}}

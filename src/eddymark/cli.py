@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -56,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or configuration, 143 terminated."""
     from eddymark.config import ConfigurationError
 
+    # As under `python -m` and Snakemake: operators may be in a package in the working directory.
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
     try:
         app(arguments)
     except ConfigurationError as error:
@@ -70,8 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @app.command()
 def check(configfile: Configuration = None) -> None:
     """Check the configuration and say what it would run."""
-    experiment = _load(None, configfile)
+    from eddymark.config import load_experiment
     from eddymark.plan import plan
+    from eddymark.trial import try_foreign_operators
+
+    experiment = load_experiment(configuration_files(configfile or []), try_foreign_operators)
 
     jobs = plan(experiment)
     for name, flow in experiment.flows.items():
@@ -206,8 +213,9 @@ def _job(
         EddymarkError: if there is no such job, its inputs are missing, it is running already, or it fails.
     """
     experiment = _load(resolved, configfile)
+    from eddymark.memory import peak_memory_bytes
     from eddymark.plan import plan
-    from eddymark.records import peak_memory_bytes, provenance, publish, upstream_digests
+    from eddymark.records import provenance, publish, upstream_digests
 
     jobs = plan(experiment)
     if folder not in jobs:
@@ -218,7 +226,7 @@ def _job(
     work = results / ".work" / f"{folder.replace('/', '-')}-{job.signature[:16]}"
     work.mkdir(parents=True, exist_ok=True)
     output = work / "output"
-    _prepare_process(experiment.threads)
+    _prepare_process(experiment.threads, job.stage)
     with _locked(work, folder), _failures(work, folder):
         upstream = upstream_digests(job, jobs, results)
         shutil.rmtree(output, ignore_errors=True)
@@ -269,7 +277,7 @@ def _failures(work: Path, folder: str) -> Iterator[None]:
         raise EddymarkError(f"{folder} failed: {type(error).__name__}: {error} ({where})") from None
 
 
-def _prepare_process(threads: int) -> None:
+def _prepare_process(threads: int, stage: str) -> None:
     """Set threads and memory allocation before any library starts, and how the process ends."""
     for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
@@ -279,13 +287,17 @@ def _prepare_process(threads: int) -> None:
         c_library = ctypes.CDLL(None)
         c_library.mallopt(_MALLOPT_MMAP_THRESHOLD, _LARGEST_INT)
         c_library.mallopt(_MALLOPT_TRIM_THRESHOLD, _LARGEST_INT)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, partial(_terminate, stage))
     if os.environ.get(STOP_WITH_PARENT):
         threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    print("eddymark: terminated; running it again resumes from the last checkpoint", file=sys.stderr)
+def _terminate(stage: str, _signal: int, _frame: FrameType | None) -> NoReturn:
+    again = "resumes the training after its last complete epoch"
+    if stage != "train":
+        again = "starts this job again and keeps the finished ones"
+    unlock = "if snakemake itself was killed, run it with --unlock first"
+    print(f"eddymark: terminated; running it again {again} ({unlock})", file=sys.stderr)
     sys.exit(_TERMINATED)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from eddymark.closures import CLOSURES
 from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
-from eddymark.config.steppers import stepper_names
+from eddymark.config.steppers import longest_history, stepper_names
 from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
 from eddymark.operators import OPERATORS
@@ -77,7 +77,9 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         "seed": experiment.seed,
         "flow": flow.model_dump(mode="json", exclude={"validation", "large_eddy_simulations", "surrogates"}),
     }
-    judged = data | execution | {"validation": flow.validation.model_dump(mode="json")}
+    # Where rollouts and timing start depends on all surrogates of the flow.
+    start = {"longest_history": longest_history(flow)}
+    judged = data | execution | start | {"validation": flow.validation.model_dump(mode="json")}
     types = [FLOWS[flow.type]]
 
     generated = [f"{name}/generate/{shard}" for shard in range(flow.sampling.shards)]
@@ -110,7 +112,7 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
     models = flow.model_dump(mode="json", include={"large_eddy_simulations", "surrogates"})
     used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
     used += [path for surrogate in flow.surrogates.values() for path in _surrogate_types(surrogate)]
-    fragment = data | execution | models
+    fragment = data | execution | start | models
     yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, generated + trained)
 
 

@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -133,12 +132,6 @@ def provenance() -> dict[str, Any]:
             "system": f"{platform.system()} {platform.machine()}",
         },
     }
-
-
-def peak_memory_bytes() -> int:
-    """Return the largest resident memory of this process so far."""
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _files(folder: Path, names: Sequence[str]) -> Iterator[Path]:

@@ -9,6 +9,8 @@ import pytest
 
 from eddymark.cli import main
 from eddymark.config import ConfigurationError, experiment_from_mapping, load_experiment
+from eddymark.flows.build import build_flow
+from eddymark.flows.sampling import schedule
 from tests.small_experiment import ABSENT, write_experiment
 
 FLOW = "flows/kolmogorov.yaml"
@@ -92,8 +94,13 @@ BAD: list[tuple[str, str, Any, str]] = [
         FLOW,
         "forcing.wavenumber",
         11,
-        "forcing.wavenumber: expected a wavenumber with 1 to 10 whole periods in the box (resolved by the LES grid), "
-        "found 11",
+        "forcing.wavenumber: expected a number of waves along y that the LES grid resolves, at most 10, found 11",
+    ),
+    (
+        FLOW,
+        "sampling.gap",
+        0.1,
+        "sampling.gap: expected at least one interval (0.2), so that no two stretches share an output, found 0.1",
     ),
     (FLOW, "sampling.shards", 3, "sampling.shards: expected at most one per run (2), found 3"),
     (
@@ -210,6 +217,18 @@ BAD: list[tuple[str, str, Any, str]] = [
         ABSENT,
         "operator.arguments.width: expected a value (fno needs it), found nothing",
     ),
+    (
+        HYBRID,
+        "history",
+        2,
+        "history: expected 1 with kind hybrid (only kind surrogate sees past outputs), found 2",
+    ),
+    (
+        FITTED,
+        "history",
+        2,
+        "history: expected 1 with kind les (only kind surrogate sees past outputs), found 2",
+    ),
     (FNO, "history", 16, "history: expected fewer outputs than a validation stretch has (16), found 16"),
     (
         FNO,
@@ -277,6 +296,82 @@ def test_a_mistake_is_one_line_with_its_file_and_key(
         main(["check"])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.splitlines() == [f"config/{file}: {line}"]
+
+
+ISOTROPIC: dict[str, Any] = {
+    "type": "forced_isotropic",
+    "sides": ["2pi", "2pi", "2pi"],
+    "forcing": {"type": "held_shells", "energies": {1: 1.2, 2: 0.4}},
+    "direct_numerical_simulation.points": [32, 32, 32],
+    "large_eddy_grid.points": [16, 16, 16],
+}
+CONSTANT_POWER = {"type": "constant_power", "power": 0.1, "shells": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"sides": [6.0, 6.0, 12.0]},
+            "sides: expected equal sides (forced_isotropic is a cube), found [6.0, 6.0, 12.0]",
+        ),
+        (
+            {"direct_numerical_simulation.points": [32, 32, 48]},
+            "direct_numerical_simulation.points: expected equal numbers of points (forced_isotropic is a cube), "
+            "found [32, 32, 48]",
+        ),
+        (
+            {"large_eddy_grid.points": [16, 12, 16]},
+            "large_eddy_grid.points: expected equal numbers of points (forced_isotropic is a cube), found [16, 12, 16]",
+        ),
+        (
+            {"large_eddy_grid.filter": {"type": "gaussian"}},
+            "large_eddy_grid.filter.type: expected sharp with forcing held_shells (its energies refer to the "
+            "unfiltered flow; with another filter, LES and surrogates would be forced wrongly), found 'gaussian'",
+        ),
+        (
+            {"large_eddy_grid.filter": {"type": "box", "width": 0.8}, "forcing": CONSTANT_POWER},
+            "large_eddy_grid.filter.type: expected sharp with forcing constant_power (its power refers to the "
+            "unfiltered flow; with another filter, LES and surrogates would be forced wrongly), found 'box'",
+        ),
+    ],
+)
+def test_what_isotropic_turbulence_rules_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    isotropic = [(FLOW, key, value) for key, value in ISOTROPIC.items()]
+    load_experiment([write_experiment(Path("config"), *isotropic)])
+    wrong = [(FLOW, key, value) for key, value in changes.items()]
+    with pytest.raises(ConfigurationError) as raised:
+        load_experiment([write_experiment(Path("config"), *isotropic, *wrong)])
+    assert str(raised.value) == f"config/{FLOW}: {line}"
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "box"])
+def test_a_sinusoidal_force_goes_with_every_filter(tmp_path: Path, kind: str) -> None:
+    flow = load_experiment([write_experiment(tmp_path, (FLOW, "large_eddy_grid.filter", {"type": kind}))]).flows
+    assert flow["kolmogorov"].large_eddy_grid.filter.type == kind
+
+
+def test_the_number_of_waves_does_not_depend_on_the_side(tmp_path: Path) -> None:
+    changes = [(FLOW, "sides", [1.0, 3.0]), (FLOW, "forcing.wavenumber", 10)]
+    assert load_experiment([write_experiment(tmp_path, *changes)]).flows["kolmogorov"].forcing.wavenumber == 10
+
+
+def test_lengths_are_rounded_to_intervals_as_the_data_are(tmp_path: Path) -> None:
+    splits = {name: {"stretches": 2, "length": 10} for name in ("train", "validation", "test")}
+    changes = [
+        (FLOW, "sampling.interval", 0.15),
+        (FLOW, "sampling.splits", splits),
+        (FNO, "schedule.validation_length", 10.0),
+        (FNO, "objective.curriculum.1.unroll", 67),
+    ]
+    experiment = load_experiment([write_experiment(tmp_path, *changes)])
+    first, last = schedule(build_flow(experiment.flows["kolmogorov"]))["train"][0]
+    assert last - first == 67
+    with pytest.raises(ConfigurationError, match=r"unroll: expected at most 67 intervals"):
+        load_experiment([write_experiment(tmp_path, *changes, (FNO, "objective.curriculum.1.unroll", 68))])
 
 
 def test_all_mistakes_are_found_at_once_each_in_its_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

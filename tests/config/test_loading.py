@@ -10,7 +10,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from eddymark.config import Experiment, experiment_from_mapping, load_experiment
+from eddymark.config import ConfigurationError, Experiment, complete_mapping, experiment_from_mapping, load_experiment
 from tests.small_experiment import write_experiment
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -85,6 +85,25 @@ def test_snakemakes_merge_and_ours_give_the_same_experiment(tmp_path: Path) -> N
 def test_the_resolved_experiment_survives_json(tmp_path: Path) -> None:
     experiment = load_experiment([CONFIG / "config.yaml"])
     assert Experiment.model_validate_json(experiment.model_dump_json()) == experiment
+
+
+def test_the_complete_mapping_gives_the_same_experiment_whatever_the_other_files_hold(tmp_path: Path) -> None:
+    experiment = load(tmp_path, over={"flows": {"wide": {"base": "kolmogorov", "surrogates": {"hybrid": None}}}})
+    write_experiment(tmp_path, ("flows/kolmogorov.yaml", "viscosity", 0.5), ("surrogates/fno.yaml", "seeds", [9]))
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(complete_mapping(experiment), sort_keys=False, allow_unicode=True))
+    assert load_experiment([config]) == experiment
+    assert experiment_from_mapping(yaml.safe_load(config.read_text()), tmp_path, [config]) == experiment
+
+
+def test_a_complete_surrogate_needs_no_file_and_its_mistakes_are_found_where_it_stands(tmp_path: Path) -> None:
+    own = {"base": None, "kind": "les", "solver": {"closure": {"type": "fitted_spectral_viscosity"}}}
+    change = ("flows/kolmogorov.yaml", "surrogates.own", own | {"schedule": {"steps": 100}})
+    assert load(tmp_path, change).flows["kolmogorov"].surrogates["own"].kind == "les"
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, ("flows/kolmogorov.yaml", "surrogates.own", own))
+    line = "surrogates.own.schedule: expected a value (this key is required), found nothing"
+    assert str(raised.value) == f"{tmp_path}/flows/kolmogorov.yaml: {line}"
 
 
 @pytest.mark.parametrize("file", sorted((CONFIG / "experiments").glob("*.yaml")), ids=lambda file: file.stem)

@@ -68,19 +68,36 @@ def test_trial_does_not_change_the_operator() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("fnoo", {}, "operator 'fnoo' is neither registered nor a dotted path; did you mean 'fno'?"),
-        ("qqqq", {}, "registered are fno, convolutional"),
+        ("fnoo", {}, "an operator or a dotted path (convolutional, fno), found 'fnoo'; did you mean fno?"),
+        ("qqqq", {}, "type: expected an operator or a dotted path (convolutional, fno), found 'qqqq'"),
         ("no_such_package.Operator", {}, "No module named 'no_such_package'"),
-        ("torch.nn.Missing", {}, "module torch.nn has no 'Missing'"),
-        ("fno", FNO | {"witdh": 3}, "unknown argument 'witdh'; did you mean 'width'?"),
-        ("convolutional", {"width": 3, "xyz": 3}, "it takes width, layers, kernel_size"),
-        ("fno", {"width": 4}, "operator fno: missing argument modes"),
-        ("fno", FNO | {"in_channels": 3}, "argument 'in_channels' follows from the experiment; remove it"),
+        ("torch.nn.Missing", {}, "type: expected a class or function of torch.nn, found 'Missing'"),
+        ("torch.nn.Conv2", {}, "found 'Conv2'; did you mean torch.nn.Conv2d?"),
+        (
+            "fno",
+            FNO | {"witdh": 3},
+            "arguments.witdh: expected an argument of fno, found an unknown key; did you mean width?",
+        ),
+        (
+            "convolutional",
+            {"width": 3, "xyz": 3},
+            "expected an argument of convolutional (width, layers, kernel_size), found an unknown key",
+        ),
+        ("fno", {"width": 4}, "operator fno: arguments.modes: expected a value (fno needs it), found nothing"),
+        (
+            "fno",
+            FNO | {"in_channels": 3},
+            "arguments.in_channels: expected no such key (it follows from the experiment), found 3",
+        ),
         ("fno", {"width": 4, "modes": 5}, "need a grid of at least 11 × 11 × 11 points; got 8 × 8 × 8"),
         ("convolutional", {"width": 4, "kernel_size": 2}, "kernel_size must be odd"),
-        (f"{__name__}.Shrinking", {}, "maps (1, 4, 8, 8, 8) to (1, 3, 7, 8, 8) instead of (1, 3, 8, 8, 8)"),
+        (
+            f"{__name__}.Shrinking",
+            {},
+            "a module that maps (1, 4, 8, 8, 8) to (1, 3, 8, 8, 8), found one that gives (1, 3, 7, 8, 8)",
+        ),
         (f"{__name__}.refusing", {"extra": 1}, "first line second line about {'extra': 1}"),
-        ("math.hypot", {}, "is not a torch.nn.Module"),
+        ("math.hypot", {}, "type: expected a torch.nn.Module, found 'math.hypot'"),
     ],
 )
 def test_mistakes_give_one_clear_line(name: str, arguments: dict[str, Any], message: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from eddymark.statistics.cost import peak_memory, time_steppers
+from eddymark.memory import peak_memory_bytes
+from eddymark.statistics.cost import measure_memory, time_steppers
 
 
 class Sleeper:
@@ -72,11 +73,16 @@ def test_too_few_repeats_are_refused() -> None:
         time_steppers({}, torch.zeros(1, 1, 2, 8, 8), turnover_time=1.0, repeats=3)
 
 
-def test_peak_memory_counts_bytes_and_never_falls() -> None:
-    before = peak_memory(torch.device("cpu"))
-    block = np.ones(40_000_000)
-    held = peak_memory(torch.device("cpu"))
-    assert block.nbytes == 320_000_000
-    assert 30e6 < before <= held < 200e9
-    del block
-    assert peak_memory(torch.device("cpu")) >= held
+def test_memory_is_what_the_work_adds_to_the_peak() -> None:
+    cpu = torch.device("cpu")
+
+    def fill() -> int:
+        # More than an earlier peak of the process can hide.
+        return int(np.ones(size).nbytes)
+
+    size = 50_000_000 + peak_memory_bytes() // 8
+    result, grown = measure_memory(cpu, fill)
+    assert result == 8 * size
+    assert 0.9 * 400e6 < grown < result + 50e6
+    _, again = measure_memory(cpu, lambda: np.ones(1_000_000).sum())
+    assert again < 1e6

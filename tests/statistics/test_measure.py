@@ -10,7 +10,7 @@ from torch import Tensor
 from eddymark.grid import Grid
 from eddymark.statistics import measure as module
 from eddymark.statistics.distributions import INCREMENT_BINS, VORTICITY_BINS
-from eddymark.statistics.measure import Scales, Window, measure, measure_scales
+from eddymark.statistics.measure import Scales, Window, measure, measure_scales, unrelated_trajectories
 
 Fields = Callable[..., Tensor]
 UNIT = Scales(vorticity=1.0, increment=1.0)
@@ -131,3 +131,16 @@ def test_a_window_without_states_is_refused(square: Grid, random_phases: Fields)
     velocity = random_phases(square, trajectories=1, times=3, seed=10)
     with pytest.raises(ValueError, match="no state"):
         measure(velocity, grid=square, interval=1.0, window=Window(9.0), scales=UNIT)
+
+
+@pytest.mark.parametrize("runs", [[0, 0, 1, 1], [0, 1, 0, 1, 2, 2], [3, 1, 2, 0], [0, 0, 0, 1, 1, 2]])
+def test_unrelated_trajectories_are_all_used_and_come_from_other_runs(runs: list[int]) -> None:
+    partners = unrelated_trajectories(np.array(runs))
+    assert sorted(partners) == list(range(len(runs)))
+    assert all(runs[partner] != run for partner, run in zip(partners, runs, strict=True))
+
+
+def test_with_a_single_run_other_trajectories_of_it_are_taken() -> None:
+    partners = unrelated_trajectories(np.zeros(3, dtype=np.int64))
+    assert sorted(partners) == [0, 1, 2]
+    assert (partners != np.arange(3)).all()

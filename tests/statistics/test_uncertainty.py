@@ -17,7 +17,7 @@ def test_bootstrap_intervals_cover_the_truth_at_about_the_nominal_rate() -> None
     covered = 0
     for _ in range(400):
         values = {"x": 3 + 2 * source.standard_normal(30)}
-        weights = bootstrap_weights(source, trajectories=30, samples=400)
+        weights = bootstrap_weights(source, runs=np.arange(30), samples=400)
         low, high = interval(ensemble_averages(values, weights)["x"])
         covered += low <= 3 <= high
     # The percentile interval of 30 numbers covers 93–94 %; three standard errors of 400 trials are 4 %.
@@ -25,27 +25,22 @@ def test_bootstrap_intervals_cover_the_truth_at_about_the_nominal_rate() -> None
 
 
 def test_bootstrap_draws_as_many_trajectories_as_there_are() -> None:
-    weights = bootstrap_weights(np.random.default_rng(1), trajectories=6, samples=500)
+    weights = bootstrap_weights(np.random.default_rng(1), runs=np.arange(6), samples=500)
     assert weights.shape == (500, 6)
     assert (weights.sum(axis=1) == 6).all()
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.15)
 
 
-def test_seeds_and_trajectories_are_resampled_crosswise() -> None:
-    weights = bootstrap_weights(np.random.default_rng(2), trajectories=5, samples=50, seeds=3)
-    blocks = weights.reshape(50, 3, 5)
-    assert (weights.sum(axis=1) == 15).all()
-    for sample in blocks:
-        assert np.linalg.matrix_rank(sample) == 1
-
-
-def test_scatter_between_seeds_widens_the_interval() -> None:
-    values = {"x": np.repeat([0.0, 1.0, 2.0], 10)}
-    pooled = ensemble_averages(values, bootstrap_weights(np.random.default_rng(3), trajectories=30, samples=999))
-    crossed = bootstrap_weights(np.random.default_rng(3), trajectories=10, samples=999, seeds=3)
-    wide = interval(ensemble_averages(values, crossed)["x"])
-    narrow = interval(pooled["x"])
-    assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
+def test_bootstrap_draws_whole_runs_where_there_are_four_and_trajectories_otherwise() -> None:
+    runs = np.array([7, 7, 2, 2, 5, 5, 9, 9])
+    weights = bootstrap_weights(np.random.default_rng(2), runs=runs, samples=200)
+    assert (weights.sum(axis=1) == 8).all()
+    assert (weights[:, 0::2] == weights[:, 1::2]).all()
+    assert len(np.unique(weights, axis=0)) > 20
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.25)
+    few = bootstrap_weights(np.random.default_rng(2), runs=np.array([0, 0, 0, 1, 1, 1, 2, 2]), samples=200)
+    assert (few.sum(axis=1) == 8).all()
+    assert (few[:, 0] != few[:, 1]).any()
 
 
 def test_few_runs_are_halved_by_trajectory_and_many_by_run() -> None:

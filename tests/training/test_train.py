@@ -198,7 +198,7 @@ def test_stored_weights_are_the_best_average_and_give_its_validation_error(resul
     description = json.loads((output / "model.json").read_text())
     assert description["best_validation_error"] == history(output)["validation_error"].min()
     assert description["best_epoch"] == history(output)["validation_error"].argmin() + 1
-    assert description["parameters"] == sum(p.numel() for p in stepper.parameters())
+    assert description["parameters"] == sum(p.numel() * (1 + p.is_complex()) for p in stepper.parameters())
 
 
 def test_average_follows_its_formula(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

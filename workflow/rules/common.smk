@@ -15,17 +15,22 @@ from eddymark.cli import STOP_WITH_PARENT
 from eddymark.config import ConfigurationError, experiment_from_mapping
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
+from eddymark.trial import is_foreign, try_foreign_operators
 
 RESULTS = str(config.get("results", "results"))
 DEFAULT = Path("config", "config.yaml")
 
 
-def load():
-    """Return the experiment, or exit with one line for everything that is wrong with it."""
+def load(further=None):
+    """Return the experiment, or exit with one line for everything that is wrong with it.
+
+    Arguments:
+        further: a check that is made only if nothing else is wrong.
+    """
     files = list(dict.fromkeys([DEFAULT, *map(Path, workflow.overwrite_configfiles)]))
     described = {key: value for key, value in config.items() if key != "results"}
     try:
-        return experiment_from_mapping(described, DEFAULT.parent, files)
+        return experiment_from_mapping(described, DEFAULT.parent, files, further)
     except ConfigurationError as error:
         for finding in error.findings:
             print(finding, file=sys.stderr)
@@ -41,6 +46,17 @@ def write_once(path, text):
 EXPERIMENT = load()
 JOBS = plan(EXPERIMENT)
 STALE = mark_stale(JOBS, Path(RESULTS))
+
+
+def trains_foreign_operator(job):
+    return job.stage == "train" and is_foreign(
+        EXPERIMENT.flows[job.flow].surrogates[job.name]
+    )
+
+
+# Not in the processes of the jobs, and not if there is nothing to train: it takes seconds.
+if workflow.is_main_process and any(trains_foreign_operator(JOBS[f]) for f in STALE):
+    load(try_foreign_operators)
 
 # Jobs that start later, or on another machine, see the experiment as it is now.
 RESOLVED = EXPERIMENT.model_dump_json(indent=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eddymark.config.findings import ConfigurationError, Finding
-from eddymark.config.loading import experiment_from_mapping, load_experiment
+from eddymark.config.loading import complete_mapping, experiment_from_mapping, load_experiment
 from eddymark.config.schema import Experiment, Flow, Surrogate
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Finding",
     "Flow",
     "Surrogate",
+    "complete_mapping",
     "experiment_from_mapping",
     "load_experiment",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from eddymark.config.documents import NAME
@@ -74,6 +73,12 @@ def _check_grids(flow: Flow) -> Iterator[Problem]:
             f"fewer points than the DNS on each axis {show(fine.points)}",
             show(coarse.points),
         )
+    if flow.type == "forced_isotropic":
+        if len(set(flow.sides)) > 1:
+            yield Problem(("sides",), "equal sides (forced_isotropic is a cube)", show(flow.sides))
+        for path, points in grids.items():
+            if len(set(points)) > 1:
+                yield Problem(path, "equal numbers of points (forced_isotropic is a cube)", show(points))
     yield from check_time_step(("direct_numerical_simulation",), fine.integrator, fine.courant_number)
     if len(fine.points) == len(coarse.points) == dimension:
         yield from _check_filter(flow)
@@ -85,6 +90,13 @@ def _check_grids(flow: Flow) -> Iterator[Problem]:
 
 def _check_filter(flow: Flow) -> Iterator[Problem]:
     width, kind = flow.large_eddy_grid.filter.width, flow.large_eddy_grid.filter.type
+    held = {"held_shells": "energies refer", "constant_power": "power refers"}.get(flow.forcing.type)
+    if kind != "sharp" and held is not None:
+        expected = (
+            f"sharp with forcing {flow.forcing.type} (its {held} to the unfiltered flow; with another filter, "
+            "LES and surrogates would be forced wrongly)"
+        )
+        yield Problem(("large_eddy_grid", "filter", "type"), expected, show(kind))
     if width is None:
         return
     path = ("large_eddy_grid", "filter", "width")
@@ -126,9 +138,9 @@ def _check_forcing(flow: Flow) -> Iterator[Problem]:
                 path = ("forcing", key, shell) if key == "energies" else ("forcing", key)
                 yield Problem(path, f"shells that the LES grid resolves, at most {highest:g}", show(shell))
     if forcing.type == "sinusoidal" and forcing.wavenumber is not None:
-        periods, highest = forcing.wavenumber * flow.sides[1] / (2 * math.pi), (points[1] - 1) // 3
-        if abs(periods - round(periods)) > 1e-6 or not 1 <= round(periods) <= highest:
-            expected = f"a wavenumber with 1 to {highest} whole periods in the box (resolved by the LES grid)"
+        highest = (points[1] - 1) // 3
+        if forcing.wavenumber > highest:
+            expected = f"a number of waves along y that the LES grid resolves, at most {highest}"
             yield Problem(("forcing", "wavenumber"), expected, show(forcing.wavenumber))
 
 
@@ -136,6 +148,9 @@ def _check_sampling(flow: Flow) -> Iterator[Problem]:
     sampling = flow.sampling
     if sampling.shards > sampling.runs:
         yield Problem(("sampling", "shards"), f"at most one per run ({sampling.runs})", show(sampling.shards))
+    if sampling.gap < sampling.interval * (1 - 1e-9):
+        expected = f"at least one interval ({sampling.interval:g}), so that no two stretches share an output"
+        yield Problem(("sampling", "gap"), expected, show(sampling.gap))
     for split in ("train", "validation", "test"):
         stretch = getattr(sampling.splits, split)
         if intervals(stretch, sampling.interval) < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from eddymark.config.schema import Experiment, Flow
 
 _COMMAND_LINE = "command line (--config)"
 
+FurtherCheck = Callable[[Experiment], Iterable[Problem]]
+"""A check of a valid experiment which costs more than a look at its values; paths start at the experiment."""
+
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",
@@ -31,16 +34,27 @@ _EXPECTED = {
 }
 
 
-def load_experiment(files: Sequence[Path]) -> Experiment:
+def load_experiment(files: Sequence[Path], further: FurtherCheck | None = None) -> Experiment:
     """Load an experiment from YAML files.
 
     Later files are merged over earlier ones: mappings recursively, everything else replaced. The folders
     `flows` and `surrogates` stand beside the first file.
 
+    Arguments:
+        files: the files in the order of merging.
+        further: a check that is made only if nothing else is wrong.
+
     Raises:
         ConfigurationError: with all findings at once.
     """
-    return _experiment(_merged(files), files[0].parent)
+    return _experiment(_merged(files), files[0].parent, further)
+
+
+def complete_mapping(experiment: Experiment) -> dict[str, Any]:
+    """Return an experiment as a mapping which, as `config.yaml`, is read without any other file."""
+    mapping = experiment.model_dump(mode="json")
+    mapping["flows"] = {name: {"base": None} | flow for name, flow in mapping["flows"].items()}
+    return mapping
 
 
 def _merged(files: Sequence[Path]) -> Document:
@@ -63,7 +77,12 @@ def _merged(files: Sequence[Path]) -> Document:
     return merged
 
 
-def experiment_from_mapping(mapping: Mapping[str, Any], config_folder: Path, files: Sequence[Path] = ()) -> Experiment:
+def experiment_from_mapping(
+    mapping: Mapping[str, Any],
+    config_folder: Path,
+    files: Sequence[Path] = (),
+    further: FurtherCheck | None = None,
+) -> Experiment:
     """Load an experiment from a mapping which was already merged, such as Snakemake's `config`.
 
     Arguments:
@@ -71,13 +90,14 @@ def experiment_from_mapping(mapping: Mapping[str, Any], config_folder: Path, fil
         config_folder: the folder with `flows` and `surrogates`.
         files: the files it was merged from, in order; they serve to name the file in findings. What differs
             from them was set on the command line.
+        further: a check that is made only if nothing else is wrong.
 
     Raises:
         ConfigurationError: with all findings at once.
     """
     known = _merged(files)
     difference = Document(_difference(known.value, mapping), {(): Place(_COMMAND_LINE, ())})
-    return _experiment(known.merged(difference), config_folder)
+    return _experiment(known.merged(difference), config_folder, further)
 
 
 def _difference(base: Mapping[Any, Any], top: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -102,7 +122,7 @@ def _same(known: Any, value: Any) -> bool:
     return bool(known == value)
 
 
-def _experiment(merged: Document, folder: Path) -> Experiment:
+def _experiment(merged: Document, folder: Path, further: FurtherCheck | None) -> Experiment:
     """Expand, validate and check a merged document.
 
     Raises:
@@ -125,6 +145,8 @@ def _experiment(merged: Document, folder: Path) -> Experiment:
         valid = _valid_part(flow)
         for problem in check_flow(str(name), valid) if valid is not None else ():
             findings.append(_finding(document.at(("flows", name)), problem))
+    if experiment is not None and further is not None and not findings:
+        findings += [_finding(document, problem) for problem in further(experiment)]
     if findings or experiment is None:
         raise ConfigurationError(list(dict.fromkeys(findings)))
     return experiment
@@ -151,13 +173,15 @@ def _valid_part(value: Any) -> Flow | None:
 
 def _expand(merged: Document, folder: Path, findings: list[Finding]) -> Document:
     """Replace the overrides of flows and surrogates by their files with the overrides merged over."""
-    if not isinstance(merged.value.get("flows"), dict):
+    described = merged.value.get("flows")
+    if not isinstance(described, dict):
         return merged
     flows = _from_files(merged.at(("flows",)), folder / "flows", findings)
     for name, flow in flows.value.items():
         document = flows.at((name,))
         if isinstance(flow.get("surrogates"), dict):
-            surrogates = _from_files(document.at(("surrogates",)), folder / "surrogates", findings)
+            complete = described[name].get("base", name) is None
+            surrogates = _from_files(document.at(("surrogates",)), folder / "surrogates", findings, complete=complete)
             document = document.with_section("surrogates", surrogates)
         if isinstance(flow.get("large_eddy_simulations"), dict):
             simulations = document.at(("large_eddy_simulations",))
@@ -168,8 +192,11 @@ def _expand(merged: Document, folder: Path, findings: list[Finding]) -> Document
     return merged.with_section("flows", flows)
 
 
-def _from_files(sections: Document, folder: Path, findings: list[Finding]) -> Document:
-    """Merge each section over the file of its name, or of its `base`; a section that is null is left out."""
+def _from_files(sections: Document, folder: Path, findings: list[Finding], *, complete: bool = False) -> Document:
+    """Merge each section over the file of its name, or of its `base`; a section that is null is left out.
+
+    A section whose base is null is complete. With `complete`, so are all that do not name a base.
+    """
     result = Document({}, {(): sections.place(())})
     for name, value in sections.value.items():
         if value is None:
@@ -178,7 +205,10 @@ def _from_files(sections: Document, folder: Path, findings: list[Finding]) -> Do
             place = sections.place((name,))
             findings.append(Finding(place.file, place.key, "a section of keys ({} if empty)", show(value)))
             continue
-        base = value.get("base", name)
+        base = value.get("base", None if complete else name)
+        if base is None:
+            result = result.with_section(name, sections.at((name,)).without("base"))
+            continue
         file = folder / f"{base}.yaml"
         available = sorted(path.stem for path in folder.glob("*.yaml"))
         if base not in available:

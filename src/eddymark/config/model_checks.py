@@ -24,7 +24,7 @@ _GIVEN_TO_OPERATORS = ("in_channels", "out_channels", "dimension")
 
 def intervals(stretch: Stretch, interval: float) -> int:
     """Return how many output intervals fit into a stretch."""
-    return int(stretch.length / interval + 1e-6)
+    return round(stretch.length / interval)
 
 
 def check_time_step(path: Path, integrator: str, courant_number: float) -> Iterator[Problem]:
@@ -77,6 +77,9 @@ def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
         if surrogate.kind == "les" and closure in CLOSURES and closure not in TRAINED_CLOSURES:
             expected = f"a closure with constants to fit ({', '.join(TRAINED_CLOSURES)})"
             yield Problem((*path, "solver", "closure", "type"), expected, show(closure))
+    if surrogate.kind != "surrogate" and surrogate.history != 1:
+        expected = f"1 with kind {surrogate.kind} (only kind surrogate sees past outputs)"
+        yield Problem((*path, "history"), expected, show(surrogate.history))
     yield from _check_operator((*path, "operator"), surrogate, flow)
     yield from _check_curriculum((*path, "objective", "curriculum"), surrogate.objective)
     yield from _check_windows(path, surrogate, flow)
@@ -153,7 +156,7 @@ def _check_windows(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
         if stage.unroll > room:
             expected = f"at most {room} intervals (a training stretch less the history)"
             yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
-    longest = (outputs["validation"] - history) * sampling.interval
-    if surrogate.schedule.validation_length > longest + 1e-6:
-        expected = f"at most {longest:g} (a validation stretch less the history)"
+    longest = outputs["validation"] - history
+    if round(surrogate.schedule.validation_length / sampling.interval) > longest:
+        expected = f"at most {longest * sampling.interval:g} (a validation stretch less the history)"
         yield Problem((*path, "schedule", "validation_length"), expected, show(surrogate.schedule.validation_length))

@@ -55,7 +55,7 @@ class Forcing(Model):
     shells: tuple[PositiveInteger, ...] | None = None
     """constant_power: shells round(|k|) which receive the power."""
     wavenumber: PositiveInteger | None = None
-    """sinusoidal: wavenumber of the force f_x = amplitude * sin(wavenumber * y)."""
+    """sinusoidal: number of waves along y of the force f_x = amplitude * sin(2 pi * wavenumber * y / side)."""
     amplitude: Positive | None = None
     """sinusoidal: amplitude of the force."""
 
@@ -121,7 +121,7 @@ class Sampling(Model):
     interval: Positive
     """Time between outputs, turnover times."""
     gap: NonNegative
-    """Discarded between two stretches, turnover times."""
+    """Discarded between two stretches, turnover times; at least one interval."""
     splits: Splits
 
 
@@ -198,7 +198,7 @@ class Surrogate(Model):
     solver: LargeEddySimulation | None = None
     """hybrid and les: the LES that the network corrects or whose closure is fitted."""
     history: PositiveInteger = 1
-    """Number of past outputs that the operator sees."""
+    """surrogate: number of past outputs that the operator sees; 1 for the other kinds."""
     known_physics: bool = True
     """surrogate: viscosity, drag, forcing and incompressibility are exact, the network learns the rest."""
     objective: Objective = Objective()

@@ -39,6 +39,14 @@ def stepper_names(flow: Flow) -> list[StepperName]:
     return names + [StepperName(name, name, "control") for name in CONTROLS]
 
 
+def longest_history(flow: Flow) -> int:
+    """Return how many outputs the surrogate with the longest memory needs.
+
+    All steppers of a flow start at the last of this many test states, so that all are judged from the same one.
+    """
+    return max((surrogate.history for surrogate in flow.surrogates.values()), default=1)
+
+
 def find_stepper(flow: Flow, folder: str) -> StepperName:
     """Return the stepper with a folder name.
 

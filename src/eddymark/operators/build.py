@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from eddymark.config.findings import Finding, Problem, nearest_name, show, unknown_name
 from eddymark.errors import EddymarkError
 from eddymark.operators import OPERATORS
+
+
+class OperatorError(EddymarkError):
+    """An operator cannot be used; `problem` says what is wrong, with a path that starts at the operator's section."""
+
+    def __init__(self, type: str, problem: Problem) -> None:
+        self.problem = problem
+        key = ".".join(map(str, problem.path))
+        super().__init__(str(Finding(f"operator {type}", key, problem.expected, problem.found, problem.nearest)))
 
 
 class ForeignOperator(nn.Module):
@@ -63,8 +72,8 @@ def build_operator(
         points: grid on which the module is tried once; without it, it is not tried.
 
     Raises:
-        EddymarkError: if the operator cannot be found or built, or fails or returns a wrong shape on the
-        grid.
+        OperatorError: if the operator cannot be found or built, or fails or returns a wrong shape on the
+            grid.
     """
     constructor = _find(type)
     given = {"in_channels": in_channels, "out_channels": out_channels, "dimension": dimension}
@@ -77,22 +86,24 @@ def build_operator(
     ]
     for name in arguments:
         if name in given:
-            raise EddymarkError(f"operator {type}: argument '{name}' follows from the experiment; remove it")
+            expected = "no such key (it follows from the experiment)"
+            raise OperatorError(type, Problem(("arguments", name), expected, show(arguments[name])))
         if name not in named and not open_ended:
             allowed = [candidate for candidate in named if candidate not in given]
-            nearest = difflib.get_close_matches(name, allowed, n=1)
-            hint = f"did you mean '{nearest[0]}'?" if nearest else f"it takes {', '.join(allowed)}"
-            raise EddymarkError(f"operator {type}: unknown argument '{name}'; {hint}")
+            nearest = nearest_name(name, allowed)
+            expected = f"an argument of {type}" + ("" if nearest else f" ({', '.join(allowed) or 'it has none'})")
+            raise OperatorError(type, Problem(("arguments", name), expected, "an unknown key", nearest))
     keywords = {**arguments, **{name: value for name, value in given.items() if name in named}}
     missing = [name for name in named if parameters[name].default is inspect.Parameter.empty and name not in keywords]
     if missing:
-        raise EddymarkError(f"operator {type}: missing argument{'s' * (len(missing) > 1)} {', '.join(missing)}")
+        raise OperatorError(type, Problem(("arguments", missing[0]), f"a value ({type} needs it)", "nothing"))
     try:
         operator = constructor(**keywords)
     except Exception as error:
-        raise EddymarkError(f"operator {type}: {_one_line(error)}") from error
+        problem = Problem(("arguments",), f"arguments that {type} accepts", _one_line(error))
+        raise OperatorError(type, problem) from error
     if not isinstance(operator, nn.Module):
-        raise EddymarkError(f"operator {type}: is not a torch.nn.Module")
+        raise OperatorError(type, Problem(("type",), "a torch.nn.Module", show(type)))
     if type not in OPERATORS:
         operator = ForeignOperator(operator)
     if points is not None:
@@ -104,15 +115,17 @@ def _find(type: str) -> Callable[..., nn.Module]:
     path = OPERATORS.get(type, type)
     module, _, name = path.rpartition(".")
     if not module:
-        nearest = difflib.get_close_matches(type, OPERATORS, n=1)
-        hint = f"did you mean '{nearest[0]}'?" if nearest else f"registered are {', '.join(OPERATORS)}"
-        raise EddymarkError(f"operator '{type}' is neither registered nor a dotted path; {hint}")
+        raise OperatorError(type, unknown_name(("type",), type, "an operator or a dotted path", OPERATORS))
     try:
-        found: Callable[..., nn.Module] = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise EddymarkError(f"operator {type}: {_one_line(error)}") from error
-    except AttributeError as error:
-        raise EddymarkError(f"operator {type}: module {module} has no '{name}'") from error
+        package = importlib.import_module(module)
+    except Exception as error:
+        raise OperatorError(type, Problem(("type",), "a module that can be imported", _one_line(error))) from error
+    if not hasattr(package, name):
+        options = [key for key, value in vars(package).items() if callable(value) and not key.startswith("_")]
+        nearest = nearest_name(name, options)
+        hint = f"{module}.{nearest}" if nearest else None
+        raise OperatorError(type, Problem(("type",), f"a class or function of {module}", show(name), hint))
+    found: Callable[..., nn.Module] = getattr(package, name)
     return found
 
 
@@ -123,7 +136,7 @@ def _parameters(constructor: Callable[..., nn.Module], type: str) -> dict[str, i
     try:
         parameters = dict(inspect.signature(function).parameters)
     except (TypeError, ValueError) as error:
-        raise EddymarkError(f"operator {type}: is not a torch.nn.Module") from error
+        raise OperatorError(type, Problem(("type",), "a torch.nn.Module", show(type))) from error
     parameters.pop("self", None)
     return parameters
 
@@ -136,12 +149,15 @@ def _try(operator: nn.Module, type: str, given: tuple[int, ...], wanted: tuple[i
         with torch.no_grad():
             result = operator(torch.zeros(given, dtype=parameter.dtype, device=parameter.device))
     except Exception as error:
-        raise EddymarkError(f"operator {type}: fails on input of shape {given}: {_one_line(error)}") from error
+        problem = Problem(("arguments",), f"an operator for input of shape {given}", _one_line(error))
+        raise OperatorError(type, problem) from error
     finally:
         operator.train(training)
     shape = tuple(result.shape) if isinstance(result, Tensor) else result.__class__.__name__
     if shape != wanted:
-        raise EddymarkError(f"operator {type}: maps {given} to {shape} instead of {wanted}")
+        raise OperatorError(
+            type, Problem(("type",), f"a module that maps {given} to {wanted}", f"one that gives {shape}")
+        )
 
 
 def _one_line(error: Exception) -> str:

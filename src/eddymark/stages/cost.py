@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from eddymark.config.schema import Experiment
-from eddymark.config.steppers import stepper_names
-from eddymark.statistics.cost import time_steppers
-from eddymark.stepping.build import build_stepper, select_device, select_precision, split_files
+from eddymark.config.steppers import StepperName, find_stepper, longest_history, stepper_names
+from eddymark.grid import Grid, SpectralSpace
+from eddymark.statistics.cost import Timing, time_steppers
+from eddymark.stepping.build import build_stepper, dns_stepper, select_device, select_precision, split_files
 from eddymark.storage import open_trajectories
 
 REPEATS = 9
+DNS_REPEATS = 5
 
 
 def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, work: Path) -> None:
@@ -21,7 +24,9 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     trajectories.
 
     LES, surrogates and hybrids run on the same device with the same threads and precision from the same test
-    states; controls and DNS are not timed.
+    states. So does the DNS, for one trajectory and one output interval per repeat, after the others. It starts
+    from a test state without the scales below the LES grid: they do not change what a step costs, and the
+    largest velocity, hence the number of steps, by a few percent at most. Controls are not timed.
 
     Arguments:
         experiment: the experiment.
@@ -32,34 +37,67 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     """
     torch.set_num_threads(experiment.threads)
     flow = experiment.flows[flow_name]
-    device = select_device(experiment)
     names = [name for name in stepper_names(flow) if name.kind not in ("floor", "control")]
     steppers = {name.folder: build_stepper(experiment, flow_name, name.folder, results=results) for name in names}
     if not steppers:
         raise ValueError(f"{flow_name}: neither an LES nor a surrogate to time")
-    history = max(stepper.history for stepper in steppers.values())
     data = open_trajectories(split_files(flow, flow_name, "test", results))
-    states = torch.as_tensor(data["velocity"].isel(time=slice(history)).to_numpy())
-    states = states.to(device=device, dtype=select_precision(experiment))
+    states = torch.as_tensor(data["velocity"].isel(time=slice(longest_history(flow))).to_numpy())
+    states = states.to(device=select_device(experiment), dtype=select_precision(experiment))
     rows = []
     for batch in sorted({1, len(states)}):
         timings = time_steppers(steppers, states[:batch], turnover_time=flow.turnover_time, repeats=REPEATS)
-        for name in names:
-            timing = timings[name.folder]
-            rows.append(
-                {
-                    "flow": flow_name,
-                    "stepper": name.name,
-                    "kind": name.kind,
-                    "seed": "" if name.seed is None else name.seed,
-                    "batch": batch,
-                    "seconds_per_turnover_time": timing.median,
-                    "low": timing.low,
-                    "high": timing.high,
-                    "repeats": timing.repeats,
-                    "threads": torch.get_num_threads(),
-                    "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                    "precision": experiment.precision,
-                }
-            )
+        rows += [_row(experiment, flow_name, name, batch, timings[name.folder]) for name in names]
+
+    dns = dns_stepper(experiment, flow_name)
+    coarse = Grid(points=flow.large_eddy_grid.points, sides=flow.sides)
+    fine = refined(states[:1, -1], SpectralSpace(coarse, dtype=states.dtype, device=states.device), dns.solver.space)
+    timings = time_steppers(
+        {"dns": dns},
+        fine.unsqueeze(1),
+        turnover_time=flow.turnover_time,
+        repeats=DNS_REPEATS,
+        turnovers=flow.sampling.interval,
+    )
+    rows.insert(0, _row(experiment, flow_name, find_stepper(flow, "dns"), 1, timings["dns"]))
     pd.DataFrame(rows).to_csv(output / "cost.csv", index=False)
+
+
+def _row(experiment: Experiment, flow_name: str, name: StepperName, batch: int, timing: Timing) -> dict[str, object]:
+    device = select_device(experiment)
+    return {
+        "flow": flow_name,
+        "stepper": name.name,
+        "kind": name.kind,
+        "seed": "" if name.seed is None else name.seed,
+        "batch": batch,
+        "seconds_per_turnover_time": timing.median,
+        "low": timing.low,
+        "high": timing.high,
+        "repeats": timing.repeats,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "precision": experiment.precision,
+    }
+
+
+def refined(velocity: Tensor, coarse: SpectralSpace, fine: SpectralSpace) -> Tensor:
+    """Return the field with the same Fourier coefficients on a finer grid of the same box, zero beyond.
+
+    Arguments:
+        velocity: `(..., *coarse grid)`.
+        coarse, fine: dealiased spectral spaces of the two grids.
+
+    Returns:
+        `(..., *fine grid)`.
+    """
+    spectrum = coarse.to_spectral(velocity)
+    for axis in range(-coarse.grid.dimension, 0):
+        missing = list(spectrum.shape)
+        missing[axis] = fine.modes[axis] - coarse.modes[axis]
+        # The last axis has no negative wavenumbers.
+        negative = 0 if axis == -1 else coarse.modes[axis] // 2
+        low = spectrum.narrow(axis, 0, coarse.modes[axis] - negative)
+        high = spectrum.narrow(axis, coarse.modes[axis] - negative, negative)
+        spectrum = torch.cat([low, spectrum.new_zeros(missing), high], dim=axis)
+    return fine.to_physical(spectrum)

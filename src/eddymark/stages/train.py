@@ -17,6 +17,7 @@ from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
 from eddymark.stepping.build import select_device, select_precision, split_files, trainable_stepper
+from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import save_weights
 from eddymark.training.loop import Data, fit
 from eddymark.training.module import Training
@@ -41,7 +42,8 @@ def run(
     Arguments:
         experiment: the experiment.
         flow_name, model, seed: what to train.
-        results: root of the results, where the training and validation data are.
+        results: root of the results, where the training and validation data are; TensorBoard files go to
+            `.work/tensorboard/<flow>/<model>/seed<k>` there.
         output: folder for the files.
         work: folder that survives a kill; a checkpoint there is resumed.
 
@@ -83,7 +85,8 @@ def run(
         stream_seed=int(generator(experiment.seed, flow_name, model, seed, "torch").integers(2**62)),
     )
     work.mkdir(parents=True, exist_ok=True)
-    fit(training, data, work=work, device=device, threads=experiment.threads)
+    curves = results / ".work" / "tensorboard" / flow_name / model / f"seed{seed}"
+    fit(training, data, work=work, curves=curves, device=device, threads=experiment.threads)
 
     stepper.load_state_dict(training.best)
     save_weights(output / "weights.safetensors", stepper)
@@ -102,7 +105,7 @@ def run(
             for name, value in stepper.named_buffers()
             if name in stepper.state_dict() and value.numel() == 1
         },
-        "parameters": sum(parameter.numel() for parameter in stepper.parameters()),
+        "parameters": parameter_count(stepper),
         "training_seconds": training.history[-1].seconds,
         "best_epoch": training.best_epoch,
         "best_validation_error": training.best_error,

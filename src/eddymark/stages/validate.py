@@ -13,20 +13,25 @@ from torch import Tensor
 
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
-from eddymark.config.steppers import StepperName, find_stepper
+from eddymark.config.steppers import StepperName, find_stepper, longest_history
 from eddymark.grid import Grid
 from eddymark.progress import Progress
-from eddymark.statistics.cost import peak_memory
-from eddymark.statistics.measure import Window, measure, measure_scales
+from eddymark.statistics.cost import measure_memory
+from eddymark.statistics.measure import Window, measure, measure_errors, measure_scales, unrelated_trajectories
 from eddymark.statistics.scores import score_table
 from eddymark.statistics.survival import RecordedFailure, survival
 from eddymark.stepping.build import build_stepper, select_device, select_precision, split_files
-from eddymark.stepping.rollout import rollout
+from eddymark.stepping.rollout import Rollout, rollout
 from eddymark.stepping.stepper import Stepper
+from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import read_trajectories, trajectory_dataset, write_trajectories
 
 DNS_WINDOW = Window(start=-np.inf)
 """The flows are statistically steady and spun up: every test state of the DNS counts."""
+
+
+MEMORY_OUTPUTS = 2
+"""Outputs over which the memory of a stepper is measured: the first one sets up caches, all others are alike."""
 
 
 def run(
@@ -40,9 +45,19 @@ def run(
 ) -> None:
     """Write `rollouts.zarr.zip`, `statistics.nc`, `scores.csv` and `cost.json` of one stepper.
 
-    The stepper starts from the first states of every test trajectory, as many as its history needs. For `dns`
-    the rollouts are the test trajectories themselves and the scores are the sampling floor. Times are in
-    the nominal turnover time, in which the experiment is written.
+    All steppers of a flow start from the same state of every test trajectory: the first one up to which there are
+    as many states as the surrogate with the longest history needs. Each sees as many of them as its own history
+    asks for; DNS states before the start are used for nothing else. For `dns` the rollouts are the test
+    trajectories from that state on and the scores are the sampling floor; its errors and decorrelation time are
+    those between unrelated test trajectories at equal times, the chance level, and are in `scores.csv` only.
+    Times are in the nominal turnover time, in which the experiment is written.
+
+    `constraint_activity` is the share of the resolved shells which a stepper's constraint rescales. It does so on
+    every step: the definition of the flow holds the energy of these shells.
+
+    `peak_memory_bytes` is how much memory grew while the stepper was built and made its first outputs for all test
+    states (`statistics.cost.measure_memory`): weights, constants and work space, without the stored trajectories,
+    which are equally large for all, and before any statistics are computed. Noise controls also read training data.
 
     Arguments:
         experiment: the experiment.
@@ -55,25 +70,38 @@ def run(
     torch.set_num_threads(experiment.threads)
     flow = experiment.flows[flow_name]
     name = find_stepper(flow, stepper)
-    device = select_device(experiment)
     data = read_trajectories(split_files(flow, flow_name, "test", results))
-    test = torch.as_tensor(data["velocity"].to_numpy()).to(device)
+    past = longest_history(flow)
+    runs = data["run"].to_numpy()
+    states = torch.as_tensor(data["velocity"].to_numpy()).to(select_device(experiment))
+    test = states[:, past - 1 :]
     grid = Grid(points=flow.large_eddy_grid.points, sides=flow.sides)
-    scales = measure_scales(test, grid=grid)
     interval = flow.sampling.interval
-    dns = measure(test, grid=grid, interval=interval, window=DNS_WINDOW, scales=scales)
-    dns = dns.assign_coords(run=("trajectory", data["run"].to_numpy()))
-    reference = _with_failures(dns, dns, flow, [])
-    cost: dict[str, object] = {"rollout_seconds": None, "parameters": None}
-    velocity, statistics = test, reference
+    cost: dict[str, object] = {"rollout_seconds": None, "parameters": None, "peak_memory_bytes": None}
+    made, constrains = None, False
     if name.kind != "floor":
-        built = build_stepper(experiment, flow_name, stepper, results=results)
-        steps = round(flow.validation.rollout_length / interval)
-        initial = test[:, : built.history].to(select_precision(experiment))
+        # Before the statistics, whose work in double precision would hide what the stepper itself needs.
+        built, memory = _build(experiment, flow_name, stepper, states[:, :past], results=results)
         start = time.perf_counter()
-        with Progress(f"{flow_name}, {stepper}: rollout", steps) as progress:
-            made = rollout(built, initial, steps, progress=progress.update)
-        cost = {"rollout_seconds": time.perf_counter() - start, "parameters": _parameters(built)}
+        made = _roll_out(built, states[:, :past], experiment, flow_name, stepper)
+        seconds = time.perf_counter() - start
+        cost = {"rollout_seconds": seconds, "parameters": parameter_count(built), "peak_memory_bytes": memory}
+        constrains = getattr(built, "constrains", False)
+
+    scales = measure_scales(test, grid=grid)
+    dns = measure(test, grid=grid, interval=interval, window=DNS_WINDOW, scales=scales)
+    dns = dns.assign_coords(run=("trajectory", runs))
+    reference = _with_failures(dns, dns, flow, [])
+    threshold = flow.validation.correlation_threshold
+    description = _description(flow, flow_name, name)
+    if made is None:
+        velocity, statistics = test, reference.assign_attrs(description)
+        others = test[unrelated_trajectories(runs)]
+        chance = measure_errors(
+            test[:, 1:], others[:, 1:], grid=grid, interval=interval, correlation_threshold=threshold
+        )
+        scored = statistics.merge(chance)
+    else:
         velocity = made.velocity
         statistics = measure(
             velocity,
@@ -81,25 +109,52 @@ def run(
             interval=interval,
             window=Window(start=flow.validation.statistics_start),
             scales=scales,
-            truth=test[:, built.history : built.history + steps],
-            correlation_threshold=flow.validation.correlation_threshold,
+            truth=test[:, 1 : velocity.shape[1]],
+            correlation_threshold=threshold,
         )
         recorded = [RecordedFailure(f.trajectory, f.step * interval, f.cause) for f in made.failures]
-        statistics = _with_failures(statistics, dns, flow, recorded)
-        if getattr(built, "constrains", False):
-            # Held shells are rescaled after every output.
-            activity = np.ones(statistics.sizes["trajectory"])
+        statistics = _with_failures(statistics, dns, flow, recorded).assign_coords(run=("trajectory", runs))
+        if constrains:
+            activity = np.full(len(runs), _rescaled_share(flow, grid))
             statistics = statistics.assign(constraint_activity=("trajectory", activity))
-    description = _description(flow, flow_name, name)
-    statistics = statistics.assign_attrs(description)
-    scores = score_table([statistics], reference, seed=experiment.seed, samples=flow.validation.bootstrap_samples)
-    runs = data["run"].to_numpy()
+        statistics = scored = statistics.assign_attrs(description)
+    scores = score_table(scored, reference, seed=experiment.seed, samples=flow.validation.bootstrap_samples)
     trajectories = _trajectories(velocity, grid=grid, flow=flow, runs=runs)
     write_trajectories(output / "rollouts.zarr.zip", trajectories.assign_attrs(description))
     statistics.to_netcdf(output / "statistics.nc", engine="h5netcdf")
     scores.to_csv(output / "scores.csv", index=False)
-    cost |= {"peak_memory_bytes": peak_memory(device), "failures": _failures(statistics)}
+    cost["failures"] = _failures(statistics)
     (output / "cost.json").write_text(json.dumps(cost, indent=2) + "\n")
+
+
+def _build(experiment: Experiment, flow_name: str, stepper: str, past: Tensor, *, results: Path) -> tuple[Stepper, int]:
+    """Return a stepper that has made its first outputs, and the memory which that took."""
+
+    def first_outputs() -> Stepper:
+        built = build_stepper(experiment, flow_name, stepper, results=results)
+        rollout(built, _initial(built, past, experiment), MEMORY_OUTPUTS)
+        return built
+
+    return measure_memory(select_device(experiment), first_outputs)
+
+
+def _initial(built: Stepper, past: Tensor, experiment: Experiment) -> Tensor:
+    """Return the states that a stepper sees first, `(trajectory, history, component, *grid)`."""
+    return past[:, past.shape[1] - built.history :].to(select_precision(experiment))
+
+
+def _roll_out(built: Stepper, past: Tensor, experiment: Experiment, flow_name: str, stepper: str) -> Rollout:
+    flow = experiment.flows[flow_name]
+    steps = round(flow.validation.rollout_length / flow.sampling.interval)
+    initial = _initial(built, past, experiment)
+    with Progress(f"{flow_name}, {stepper}: rollout", steps) as progress:
+        return rollout(built, initial, steps, progress=progress.update)
+
+
+def _rescaled_share(flow: FlowConfiguration, grid: Grid) -> float:
+    """Return the share of the resolved shells whose energy the flow holds."""
+    held = [shell for shell in flow.forcing.energies or {} if shell <= grid.resolved_shells]
+    return len(held) / grid.resolved_shells
 
 
 def _with_failures(
@@ -129,13 +184,6 @@ def _failures(statistics: xr.Dataset) -> list[dict[str, object]]:
         {"trajectory": int(index), "time": float(times[index]), "cause": str(causes[index])}
         for index in np.flatnonzero(~np.isnan(times))
     ]
-
-
-def _parameters(stepper: Stepper) -> int:
-    """Return the number of trained real numbers."""
-    if not isinstance(stepper, torch.nn.Module):
-        return 0
-    return sum(value.numel() * (2 if value.is_complex() else 1) for value in stepper.parameters())
 
 
 def _description(flow: FlowConfiguration, flow_name: str, name: StepperName) -> dict[str, object]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import gc
-import resource
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from eddymark.memory import peak_memory_bytes
 from eddymark.stepping.stepper import Stepper
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,22 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def peak_memory(device: torch.device) -> int:
-    """Return the largest memory held so far in bytes: of the process on a CPU, of all arrays on a GPU."""
+def measure_memory(device: torch.device, work: Callable[[], Result]) -> tuple[Result, int]:
+    """Return what a piece of work returns and how many bytes it made memory grow at its peak.
+
+    On a GPU that is the peak of all arrays less those that were there before. On a CPU it is the growth of the largest
+    resident memory of the process, which includes what libraries set up on first use, and does not see what fits into
+    memory that the process held at an earlier peak.
+
+    Arguments:
+        device: where the work is done.
+        work: what is measured.
+    """
     if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    # Linux counts in kilobytes, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        result = work()
+        return result, int(torch.cuda.max_memory_allocated(device)) - before
+    before = peak_memory_bytes()
+    result = work()
+    return result, peak_memory_bytes() - before

@@ -126,16 +126,8 @@ def measure(
         "vorticity_bin": VORTICITY_BINS.centres,
         "increment_bin": INCREMENT_BINS.centres,
     }
-    if truth is not None and truth.shape[1]:
-        lead_time = time[1 : 1 + truth.shape[1]]
-        coordinates["lead_time"] = lead_time
-        error, correlation = _errors(velocity[:, 1 : 1 + truth.shape[1]], truth, space)
-        data["relative_l2_error"] = (("trajectory", "lead_time"), error)
-        data["vorticity_correlation"] = (("trajectory", "lead_time"), correlation)
-        crossing = errors.decorrelation_time(lead_time, correlation, threshold=correlation_threshold)
-        data["decorrelation_time"] = (("trajectory",), crossing)
     dealiased = SpectralSpace(grid, dealiased=True)
-    return xr.Dataset(
+    result = xr.Dataset(
         data,
         coords=coordinates,
         attrs={
@@ -146,6 +138,59 @@ def measure(
             "correlation_threshold": correlation_threshold,
         },
     )
+    if truth is None or not truth.shape[1]:
+        return result
+    prediction = velocity[:, 1 : 1 + truth.shape[1]]
+    pointwise = measure_errors(
+        prediction, truth, grid=grid, interval=interval, correlation_threshold=correlation_threshold
+    )
+    return result.merge(pointwise)
+
+
+def measure_errors(
+    prediction: Tensor, truth: Tensor, *, grid: Grid, interval: float, correlation_threshold: float
+) -> xr.Dataset:
+    """Measure how trajectories differ from others at equal times.
+
+    Arguments:
+        prediction: states at the times 1, 2, … intervals after a start, `(trajectory, lead time, component, *grid)`.
+        truth: DNS at the same times, same shape.
+        grid: the grid.
+        interval: time between two states, turnover times.
+        correlation_threshold: see `errors.decorrelation_time`.
+
+    Returns:
+        `relative_l2_error`, `vorticity_correlation` `(trajectory, lead_time)`, `decorrelation_time` `(trajectory,)`.
+    """
+    space = SpectralSpace(grid, dealiased=False, device=prediction.device)
+    lead_time = interval * np.arange(1, prediction.shape[1] + 1, dtype=np.float64)
+    error, correlation = _errors(prediction, truth, space)
+    crossing = errors.decorrelation_time(lead_time, correlation, threshold=correlation_threshold)
+    return xr.Dataset(
+        {
+            "relative_l2_error": (("trajectory", "lead_time"), error),
+            "vorticity_correlation": (("trajectory", "lead_time"), correlation),
+            "decorrelation_time": (("trajectory",), crossing),
+        },
+        coords={"lead_time": lead_time},
+    )
+
+
+def unrelated_trajectories(runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each trajectory another one, from another run where there are several: a permutation.
+
+    Arguments:
+        runs: the run of each trajectory, `(trajectory,)`.
+
+    Returns:
+        indices `(trajectory,)`; a single trajectory is left with itself.
+    """
+    order = np.argsort(runs, kind="stable")
+    largest = int(np.unique(runs, return_counts=True)[1].max())
+    shift = largest if largest < len(runs) else 1
+    partners = np.empty(len(runs), dtype=np.int64)
+    partners[order] = np.roll(order, -shift)
+    return partners
 
 
 def _balance(velocity: Tensor, space: SpectralSpace) -> dict[str, NDArray[np.float64]]:

@@ -51,7 +51,8 @@ class Score:
         window: what it is taken over.
         unit: its unit.
         evaluate: from the averages of the prediction and of the DNS, `(sample,)`.
-        is_distance: zero for equal ensembles; then there is a sampling floor.
+        is_distance: zero for equal ensembles; then the floor is that between halves of the DNS.
+        is_floored_by_dns: the floor is what the DNS itself has.
     """
 
     statistic: str
@@ -59,6 +60,7 @@ class Score:
     unit: str
     evaluate: Callable[[Averages, Averages], Array]
     is_distance: bool = False
+    is_floored_by_dns: bool = False
 
 
 def _shell_scores(reference: xr.Dataset) -> list[Score]:
@@ -114,9 +116,10 @@ def _error_score(step: int) -> Score:
     return Score("relative_l2_error", f"step {step}", "1", evaluate)
 
 
+_DIVERGENCE = Score("divergence", "statistics", "1", lambda p, q: p["mean_divergence"], is_floored_by_dns=True)
 _DECORRELATION = Score("decorrelation_time", "rollout", "turnover times", lambda p, q: p["decorrelation_time"])
 _SURVIVAL = Score("surviving_fraction", "rollout", "1", lambda p, q: p["survived"])
-_ACTIVITY = Score("constraint_activity", "rollout", "1", lambda p, q: p["constraint_activity"])
+_ACTIVITY = Score("constraint_activity", "every step", "1", lambda p, q: p["constraint_activity"])
 
 
 def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
@@ -124,13 +127,13 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
 
     Distances are: of spectra `spectra.spectrum_error`; of energy and enstrophy |ratio to DNS − 1|; of
     densities the total variation distance; of derivative skewness (3-D), palinstrophy production (2-D) and
-    vorticity flatness the absolute difference from DNS. Errors against the DNS trajectory are averaged over
-    the trajectories that have a state at that step; decorrelation times beyond the data count as the end of
-    the data.
+    vorticity flatness the absolute difference from DNS. `divergence` is no distance, but should be as small as
+    that of the DNS. Errors against the DNS trajectory are averaged over the trajectories that have a state at that
+    step; decorrelation times beyond the data count as the end of the data.
 
     Arguments:
         reference: statistics of the DNS.
-        with_errors: whether there are errors against a DNS trajectory.
+        with_errors: whether there are errors against another DNS trajectory.
     """
     scores = [*map(_error_score, ERROR_STEPS), _DECORRELATION] if with_errors else []
     scores += [
@@ -148,64 +151,54 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
         scores += _structure_scores("palinstrophy_production", structure.palinstrophy_production, moments)
     moments = ["vorticity_square", "vorticity_fourth"]
     scores += _structure_scores("vorticity_flatness", structure.vorticity_flatness, moments)
-    return [*scores, Score("divergence", "statistics", "1", lambda p, q: p["mean_divergence"]), _SURVIVAL]
+    return [*scores, _DIVERGENCE, _SURVIVAL]
 
 
-def _values(datasets: Sequence[xr.Dataset]) -> dict[str, Array]:
-    """Return everything that is averaged over trajectories, `(trajectory, ...)`, data set after data set."""
-    parts = []
-    for dataset in datasets:
-        values = {
-            str(name): variable.to_numpy()
-            for name, variable in dataset.data_vars.items()
-            if "trajectory" in variable.dims and "time" not in variable.dims and name != "failure_cause"
-        }
-        values["survived"] = np.isnan(values["failure_time"]).astype(np.float64)
-        if "decorrelation_time" in values:
-            beyond = float(dataset["lead_time"][-1])
-            values["decorrelation_time"] = np.nan_to_num(values["decorrelation_time"], nan=beyond)
-        parts.append(values)
-    return {name: np.concatenate([values[name] for values in parts]) for name in parts[0]}
+def _values(dataset: xr.Dataset) -> dict[str, Array]:
+    """Return everything that is averaged over trajectories, `(trajectory, ...)`."""
+    values = {
+        str(name): variable.to_numpy()
+        for name, variable in dataset.data_vars.items()
+        if "trajectory" in variable.dims and "time" not in variable.dims and name != "failure_cause"
+    }
+    values["survived"] = np.isnan(values["failure_time"]).astype(np.float64)
+    if "decorrelation_time" in values:
+        beyond = float(dataset["lead_time"][-1])
+        values["decorrelation_time"] = np.nan_to_num(values["decorrelation_time"], nan=beyond)
+    return values
 
 
-def score_table(predictions: Sequence[xr.Dataset], reference: xr.Dataset, *, seed: int, samples: int) -> pd.DataFrame:
+def score_table(prediction: xr.Dataset, reference: xr.Dataset, *, seed: int, samples: int) -> pd.DataFrame:
     """Return the scores of one stepper as a tidy table with the columns `COLUMNS`.
 
     Intervals (`low`, `high`) are 95 % percentile bootstrap intervals over prediction trajectories and,
-    independently, DNS trajectories, and over training seeds where there are several. `floor` is the median of
-    a distance between random disjoint halves of the DNS trajectories; each half is smaller than the ensembles
-    that are compared, so the floor is rather too high than too low. A stepper of kind `floor` is the DNS
-    itself: its distances are the sampling floor, with the percentiles over the halvings. A score without data
-    is NaN; its row stays.
+    independently, DNS trajectories; where there are runs enough, whole runs are drawn (see
+    `uncertainty.independent_groups`). `floor` is the median of a distance between random disjoint halves of
+    the DNS trajectories; each half is smaller than the ensembles that are compared, so the floor is rather too
+    high than too low. The floor of `divergence` is that of the DNS. A stepper of kind `floor` is the DNS itself:
+    its distances are the sampling floor, with the percentiles over the halvings; its errors and decorrelation
+    time, if there are any, are those between unrelated DNS states, the chance level that no stepper has to know
+    anything for, and no floor of the others. A score without data is NaN; its row stays.
 
     Arguments:
-        predictions: statistics of the stepper, one data set per training seed, all from the same initial
-            states, with
-            `failure_time`; attributes `flow`, `stepper`, `kind`, `seed` name the rows.
+        prediction: statistics of the stepper, with `failure_time` and the coordinate `run(trajectory)` of the
+            DNS run from which each rollout starts; attributes `flow`, `stepper`, `kind`, `seed` name the rows.
         reference: statistics of the DNS, with the coordinate `run(trajectory)`.
         seed: the experiment's seed.
         samples: number of bootstrap samples.
     """
-    attributes = predictions[0].attrs
-    flow, stepper = str(attributes["flow"]), str(attributes["stepper"])
-    is_dns = attributes["kind"] == "floor"
-    ours, dns = _values(predictions), _values([reference])
-    trajectories, references = predictions[0].sizes["trajectory"], reference.sizes["trajectory"]
-    ours_weights = uncertainty.bootstrap_weights(
-        generator(seed, flow, "bootstrap", stepper),
-        trajectories=trajectories,
-        samples=samples,
-        seeds=len(predictions),
-    )
-    dns_weights = uncertainty.bootstrap_weights(
-        generator(seed, flow, "bootstrap", "reference"), trajectories=references, samples=samples
-    )
-    halves = uncertainty.halves(
-        generator(seed, flow, "sampling floor"), runs=reference["run"].to_numpy(), splits=SPLITS
-    )
+    names = {name: prediction.attrs[name] for name in ("flow", "stepper", "kind", "seed")}
+    flow, stepper = str(names["flow"]), str(names["stepper"])
+    is_dns = names["kind"] == "floor"
+    ours, dns = _values(prediction), _values(reference)
+    ours_runs, dns_runs = prediction["run"].to_numpy(), reference["run"].to_numpy()
+    weights = uncertainty.bootstrap_weights
+    ours_weights = weights(generator(seed, flow, "bootstrap", stepper), runs=ours_runs, samples=samples)
+    dns_weights = weights(generator(seed, flow, "bootstrap", "reference"), runs=dns_runs, samples=samples)
+    halves = uncertainty.halves(generator(seed, flow, "sampling floor"), runs=dns_runs, splits=SPLITS)
     averages = uncertainty.ensemble_averages
-    everything = averages(ours, np.ones((1, ours_weights.shape[1])))
-    point = everything, averages(dns, np.ones((1, references)))
+    everything = averages(ours, np.ones((1, len(ours_runs))))
+    dns_everything = averages(dns, np.ones((1, len(dns_runs))))
     resampled = averages(ours, ours_weights), averages(dns, dns_weights)
     halved = averages(dns, halves[0]), averages(dns, halves[1])
     scores = definitions(reference, with_errors="relative_l2_error" in ours)
@@ -214,18 +207,18 @@ def score_table(predictions: Sequence[xr.Dataset], reference: xr.Dataset, *, see
     rows: list[list[object]] = []
     for score in scores:
         floors = score.evaluate(*halved) if score.is_distance else np.full(1, np.nan)
+        if score.is_floored_by_dns:
+            floors = score.evaluate(dns_everything, dns_everything)
         floor = float(np.median(floors)) if floors.size else float("nan")
         if is_dns and score.is_distance:
             value, bounds = floor, uncertainty.interval(floors)
         else:
-            value = float(score.evaluate(*point)[0])
+            value = float(score.evaluate(everything, dns_everything)[0])
             bounds = uncertainty.interval(score.evaluate(*resampled))
         rows.append([score.statistic, score.window, value, *bounds, floor, score.unit])
     medians = uncertainty.weighted_median(ours["failure_time"], ours_weights)
-    median = uncertainty.weighted_median(ours["failure_time"], np.ones((1, len(ours["survived"]))))
+    median = uncertainty.weighted_median(ours["failure_time"], np.ones((1, len(ours_runs))))
     bounds = uncertainty.interval(medians)
     rows.append(["failure_time", "rollout", float(median[0]), *bounds, float("nan"), "turnover times"])
     table = pd.DataFrame(rows, columns=["statistic", "window", "value", "low", "high", "floor", "unit"])
-    names = {"flow": flow, "stepper": stepper, "kind": attributes["kind"]}
-    seeds = attributes["seed"] if len(predictions) == 1 else ""
-    return table.assign(**names, seed=seeds)[list(COLUMNS)]
+    return table.assign(**names)[list(COLUMNS)]

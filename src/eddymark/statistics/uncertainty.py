@@ -14,33 +14,47 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def bootstrap_weights(generator: np.random.Generator, *, trajectories: int, samples: int, seeds: int = 1) -> Array:
-    """Return how often each trajectory is drawn in each bootstrap sample.
+FEWEST_RUNS = 4
+"""With fewer runs than this, trajectories are taken to be independent, as so few runs tell nothing of their scatter."""
 
-    With several training seeds, seeds and trajectories are drawn independently of each other and crossed,
-    because all seeds start from the same initial states.
+
+def independent_groups(runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return to which of the groups 0, 1, … that count as independent each trajectory belongs.
+
+    Stretches of one run, and rollouts which start from them, are correlated. With four runs or more, groups are
+    whole runs; with fewer they are single trajectories, which needs stretches several turnover times apart.
+
+    Arguments:
+        runs: the run of each trajectory, `(trajectory,)`.
+
+    Returns:
+        `(trajectory,)`.
+    """
+    names, groups = np.unique(runs, return_inverse=True)
+    return groups if len(names) >= FEWEST_RUNS else np.arange(len(runs))
+
+
+def bootstrap_weights(generator: np.random.Generator, *, runs: NDArray[np.int64], samples: int) -> Array:
+    """Return how often each trajectory is drawn in each bootstrap sample, drawing whole `independent_groups`.
+
+    Source: Davison & Hinkley (1997), Bootstrap Methods and their Application, Sec. 3.8 (hierarchical data).
 
     Arguments:
         generator: source of random numbers.
-        trajectories: number of trajectories of one seed.
+        runs: the run of each trajectory, `(trajectory,)`.
         samples: number of bootstrap samples.
-        seeds: number of training seeds.
 
     Returns:
-        `(sample, seed × trajectory)`, seed by seed.
+        `(sample, trajectory)`.
     """
-    of_trajectories = generator.multinomial(trajectories, np.full(trajectories, 1 / trajectories), samples)
-    of_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), samples)
-    crossed = of_seeds[:, :, None] * of_trajectories[:, None, :]
-    return crossed.reshape(samples, seeds * trajectories).astype(np.float64)
+    groups = independent_groups(runs)
+    count = int(groups.max()) + 1
+    drawn = generator.multinomial(count, np.full(count, 1 / count), samples)
+    return drawn[:, groups].astype(np.float64)
 
 
 def halves(generator: np.random.Generator, *, runs: NDArray[np.int64], splits: int) -> tuple[Array, Array]:
-    """Return the weights of random disjoint halves of the DNS trajectories.
-
-    Stretches of one run are correlated. With four runs or more, whole runs are dealt to the halves, so that
-    these are independent; with fewer, single trajectories are, which needs stretches several turnover times
-    apart.
+    """Return the weights of random disjoint halves of the DNS trajectories, dealing whole `independent_groups`.
 
     Arguments:
         generator: source of random numbers.
@@ -50,8 +64,7 @@ def halves(generator: np.random.Generator, *, runs: NDArray[np.int64], splits: i
     Returns:
         two arrays `(split, trajectory)`; empty splits (0, trajectory) for a single trajectory.
     """
-    names = np.unique(runs)
-    groups = runs if len(names) >= 4 else np.arange(len(runs))
+    groups = independent_groups(runs)
     members = np.unique(groups)
     if len(members) < 2:
         return np.zeros((0, len(runs))), np.zeros((0, len(runs)))

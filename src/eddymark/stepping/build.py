@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from eddymark.closures.base import NoClosure
 from eddymark.closures.build import build_closure
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
@@ -67,6 +68,21 @@ def build_simulation(
         integration=TimeIntegration(configuration.integrator, configuration.courant_number),
         interval=flow.configuration.interval,
     )
+
+
+def dns_stepper(experiment: Experiment, flow_name: str) -> LargeEddySimulation:
+    """Return the DNS of a flow: its grid, integrator and Courant number, in the precision in which others are timed."""
+    configuration = experiment.flows[flow_name]
+    flow = build_flow(configuration)
+    dns = configuration.direct_numerical_simulation
+    solver = flow.solver(flow.fine_grid, dtype=select_precision(experiment), device=select_device(experiment))
+    stepper = LargeEddySimulation(
+        solver,
+        closure=NoClosure(),
+        integration=TimeIntegration(dns.integrator, dns.courant_number),
+        interval=configuration.interval,
+    )
+    return stepper.eval()
 
 
 def trainable_stepper(experiment: Experiment, flow_name: str, model: str, seed: int) -> TrainableStepper:

@@ -34,6 +34,13 @@ class TrainableStepper(nn.Module):
         return False
 
 
+def parameter_count(stepper: object) -> int:
+    """Return the number of trained real numbers, 0 for what is no module; a complex weight counts as two."""
+    if not isinstance(stepper, nn.Module):
+        return 0
+    return sum(value.numel() * (2 if value.is_complex() else 1) for value in stepper.parameters())
+
+
 def root_mean_square(field: Tensor) -> Tensor:
     """Return the root mean square of all values, a scalar."""
     return torch.sqrt(field.square().mean())

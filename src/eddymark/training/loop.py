@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import sys
 import warnings
 from dataclasses import asdict
@@ -93,13 +94,14 @@ class EpochEnd(Callback):
         os.replace(partial, self.checkpoint)
 
 
-def fit(training: Training, data: Data, *, work: Path, device: torch.device, threads: int) -> None:
+def fit(training: Training, data: Data, *, work: Path, curves: Path, device: torch.device, threads: int) -> None:
     """Train to the end, from the checkpoint in `work` if there is one; the result is the same either way.
 
     Arguments:
         training: the module; holds the history and the best weights afterwards.
         data: training and validation windows.
-        work: folder that survives a kill, for checkpoint and TensorBoard files.
+        work: folder that survives a kill, for the checkpoint.
+        curves: folder for TensorBoard files; those of an earlier training are removed, those of this one continued.
         device: where to train.
         threads: CPU threads.
 
@@ -110,6 +112,8 @@ def fit(training: Training, data: Data, *, work: Path, device: torch.device, thr
     # Nothing here reads memory before writing it; filling it first only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     checkpoint = work / CHECKPOINT
+    if not checkpoint.exists():
+        shutil.rmtree(curves, ignore_errors=True)
     terminal = sys.stderr.isatty()
     callbacks: list[Callback] = [EpochEnd(checkpoint)]
     if terminal:
@@ -125,7 +129,7 @@ def fit(training: Training, data: Data, *, work: Path, device: torch.device, thr
             max_epochs=math.ceil(training.schedule.steps / training.schedule.steps_per_epoch),
             reload_dataloaders_every_n_epochs=1,
             callbacks=callbacks,
-            logger=TensorBoardLogger(save_dir=work, name="tensorboard", version=""),
+            logger=TensorBoardLogger(save_dir=curves, name="", version=""),
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=terminal,

@@ -1,0 +1,43 @@
+"""Tries operators of other packages before the first job; their mistakes would else show after the simulation."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+from eddymark.config.findings import Problem
+from eddymark.config.schema import Experiment, Surrogate
+from eddymark.operators import OPERATORS
+
+# Whatever needs torch is imported only when there is an operator to try.
+
+
+def is_foreign(surrogate: Surrogate) -> bool:
+    """Return whether a surrogate's operator is of another package; those of eddymark are checked without building."""
+    return surrogate.operator is not None and surrogate.operator.type not in OPERATORS
+
+
+def try_foreign_operators(experiment: Experiment) -> list[Problem]:
+    """Return what is wrong with the operators of other packages, each built and applied once on its LES grid.
+
+    Arguments:
+        experiment: an experiment with no other problem.
+    """
+    problems: list[Problem] = []
+    models = [(flow, model) for flow in experiment.flows for model in experiment.flows[flow].surrogates]
+    on_processor = experiment.model_copy(update={"device": "cpu"})
+    for flow, model in models:
+        surrogate = experiment.flows[flow].surrogates[model]
+        if not is_foreign(surrogate):
+            continue
+        from eddymark.operators.build import OperatorError
+        from eddymark.stepping.build import trainable_stepper
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trainable_stepper(on_processor, flow, model, surrogate.seeds[0])
+        except OperatorError as error:
+            path = ("flows", flow, "surrogates", model, "operator", *error.problem.path)
+            problems.append(replace(error.problem, path=path))
+    return problems

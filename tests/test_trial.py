@@ -1,0 +1,135 @@
+"""Operators of other packages are tried before the first job."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eddymark.cli import main
+from tests.small_experiment import write_experiment
+
+FNO = "surrogates/fno.yaml"
+NEURALOP = {"n_modes": [4, 4], "hidden_channels": 4, "n_layers": 1}
+REPOSITORY = Path(__file__).parents[1]
+
+OPERATORS = """
+import torch
+
+
+class Mixer(torch.nn.Module):
+    def __init__(self, in_channels, out_channels, strength=1.0):
+        super().__init__()
+        self.channels = out_channels
+
+    def forward(self, field):
+        return field[:, : self.channels]
+
+
+class Cropping(Mixer):
+    def forward(self, field):
+        return field[:, : self.channels, 1:]
+"""
+
+
+def write_operator(folder: Path, type: str, arguments: dict[str, Any]) -> None:
+    """Write a configuration with an operator, and the package `local_operators` beside it."""
+    write_experiment(folder / "config", (FNO, "operator", {"type": type, "arguments": arguments}))
+    (folder / "local_operators.py").write_text(OPERATORS)
+
+
+@pytest.mark.parametrize(
+    ("type", "arguments", "line"),
+    [
+        (
+            "neuralop.models.FNO",
+            {"n_mode": [4, 4], "hidden_channels": 4},
+            "operator.arguments.n_mode: expected an argument of neuralop.models.FNO, found an unknown key; "
+            "did you mean n_modes?",
+        ),
+        (
+            "neuralop.models.FNOO",
+            NEURALOP,
+            "operator.type: expected a class or function of neuralop.models, found 'FNOO'; "
+            "did you mean neuralop.models.FNO?",
+        ),
+        (
+            "neuralop.models.FNO",
+            {"n_modes": [4, 4], "hidden_channels": 4, "in_channels": 3},
+            "operator.arguments.in_channels: expected no such key (it follows from the experiment), found 3",
+        ),
+        (
+            "neuralop.modles.FNO",
+            NEURALOP,
+            "operator.type: expected a module that can be imported, found No module named 'neuralop.modles'",
+        ),
+        (
+            "local_operators.Cropping",
+            {},
+            "operator.type: expected a module that maps (1, 3, 32, 32) to (1, 2, 32, 32), "
+            "found one that gives (1, 2, 31, 32)",
+        ),
+    ],
+)
+def test_a_mistake_in_a_foreign_operator_is_one_line_of_check(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    type: str,
+    arguments: dict[str, Any],
+    line: str,
+) -> None:
+    pytest.importorskip("neuralop")
+    write_operator(tmp_path, type, arguments)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "local_operators", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        main(["check"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [f"config/{FNO}: {line}"]
+
+
+def test_modes_that_do_not_fit_the_dimension_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("neuralop")
+    write_operator(tmp_path, "neuralop.models.FNO", NEURALOP | {"n_modes": [4, 4, 4]})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["check"])
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"config/{FNO}: operator.arguments: expected an operator for input of shape (1, 3, 32, 32)")
+
+
+def test_the_console_script_finds_a_package_in_the_working_directory(tmp_path: Path) -> None:
+    write_operator(tmp_path, "local_operators.Mixer", {"strength": 2.0})
+    # Like the script that pip installs, and unlike `python -m`, -P leaves the working directory out of the path.
+    command = [sys.executable, "-P", "-c", "from eddymark.cli import main; main()", "check"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].startswith("ok: experiment small")
+
+
+def test_snakemake_refuses_a_foreign_operator_before_the_first_job(tmp_path: Path) -> None:
+    for name in ("Snakefile", "workflow"):
+        source = REPOSITORY / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    write_operator(tmp_path, "local_operators.Cropping", {})
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 2
+    lines = [line for line in result.stderr.splitlines() if line.startswith("config/")]
+    assert lines == [
+        f"config/{FNO}: operator.type: expected a module that maps (1, 3, 32, 32) to (1, 2, 32, 32), "
+        "found one that gives (1, 2, 31, 32)"
+    ]
+    assert "Traceback" not in result.stderr
