@@ -99,7 +99,9 @@ def columns(standings: Sequence[Standing], *, dimensions: int, longest_lead: flo
         scored("Increment PDF", "× floor (total variation)", INCREMENT_PDF),
         scored("One-step error", "of persistence", ONE_STEP),
         Column(
-            "Memory growth", "of the process by building it and its first outputs", lambda row: Cell(size(row.peak_memory), row.peak_memory)
+            "Memory growth",
+            "of the process by building it and its first outputs",
+            lambda row: Cell(size(row.peak_memory), row.peak_memory),
         ),
         Column("Training", "time", lambda row: Cell(duration(row.training_seconds), row.training_seconds)),
         Column("Parameters", "", lambda row: Cell(count(row.parameters), row.parameters)),
