@@ -50,6 +50,8 @@ def run(
     Raises:
         EddymarkError: if the data do not suffice or the loss is not finite.
     """
+    # Before anything is computed: a sum over another number of threads rounds differently.
+    torch.set_num_threads(experiment.threads)
     configuration = experiment.flows[flow_name]
     surrogate = configuration.surrogates[model]
     schedule = surrogate.schedule
@@ -86,7 +88,7 @@ def run(
     )
     work.mkdir(parents=True, exist_ok=True)
     curves = results / ".work" / "tensorboard" / flow_name / model / f"seed{seed}"
-    fit(training, data, work=work, curves=curves, device=device, threads=experiment.threads)
+    fit(training, data, work=work, curves=curves, device=device)
 
     stepper.load_state_dict(training.best)
     save_weights(output / "weights.safetensors", stepper)

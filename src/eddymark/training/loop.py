@@ -94,7 +94,7 @@ class EpochEnd(Callback):
         os.replace(partial, self.checkpoint)
 
 
-def fit(training: Training, data: Data, *, work: Path, curves: Path, device: torch.device, threads: int) -> None:
+def fit(training: Training, data: Data, *, work: Path, curves: Path, device: torch.device) -> None:
     """Train to the end, from the checkpoint in `work` if there is one; the result is the same either way.
 
     Arguments:
@@ -103,12 +103,10 @@ def fit(training: Training, data: Data, *, work: Path, curves: Path, device: tor
         work: folder that survives a kill, for the checkpoint.
         curves: folder for TensorBoard files; those of an earlier training are removed, those of this one continued.
         device: where to train.
-        threads: CPU threads.
 
     Raises:
         EddymarkError: if the loss is not finite; the last checkpoint stays.
     """
-    torch.set_num_threads(threads)
     # Nothing here reads memory before writing it; filling it first only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     checkpoint = work / CHECKPOINT
