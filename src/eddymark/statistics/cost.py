@@ -6,16 +6,13 @@ import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from eddymark.memory import peak_memory_bytes
+from eddymark.memory import Result, memory_growth
 from eddymark.stepping.stepper import Stepper
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -95,9 +92,8 @@ def _synchronise(device: torch.device) -> None:
 def measure_memory(device: torch.device, work: Callable[[], Result]) -> tuple[Result, int]:
     """Return what a piece of work returns and how many bytes it made memory grow at its peak.
 
-    On a GPU that is the peak of all arrays less those that were there before. On a CPU it is the growth of the largest
-    resident memory of the process, which includes what libraries set up on first use, and does not see what fits into
-    memory that the process held at an earlier peak.
+    On a GPU that is the peak of all arrays less those that were there before. On a CPU it is the growth of the
+    process's resident memory (`eddymark.memory.memory_growth`), which includes what libraries set up on first use.
 
     Arguments:
         device: where the work is done.
@@ -108,6 +104,4 @@ def measure_memory(device: torch.device, work: Callable[[], Result]) -> tuple[Re
         before = torch.cuda.memory_allocated(device)
         result = work()
         return result, int(torch.cuda.max_memory_allocated(device)) - before
-    before = peak_memory_bytes()
-    result = work()
-    return result, peak_memory_bytes() - before
+    return memory_growth(work)
