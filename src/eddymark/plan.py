@@ -26,6 +26,8 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
 """What the jobs of each stage write into their folder, beside `signature.json`."""
 
 _PACKAGE = Path(__file__).parent
+_STRUCTURE = {"kind", "operator", "solver", "history", "known_physics"}
+"""How a model is built; what else its configuration says is about its training."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,6 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
     for shard, folder in enumerate(generated):
         yield _job(tree, jobs, "generate", name, folder, data, types, [], item=str(shard))
 
-    trained = []
     for stepper in stepper_names(flow):
         section: Any = None
         used, needed = types, generated
@@ -99,7 +100,6 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
             yield _job(
                 tree, jobs, "train", name, folder, fragment, used, generated, item=stepper.name, seed=stepper.seed
             )
-            trained.append(folder)
             needed = [*generated, folder]
         elif stepper.kind == "les":
             simulation = flow.large_eddy_simulations[stepper.name]
@@ -109,11 +109,13 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         fragment = judged | {"stepper": section}
         yield _job(tree, jobs, "validate", name, folder, fragment, used, needed, item=stepper.folder)
 
-    models = flow.model_dump(mode="json", include={"large_eddy_simulations", "surrogates"})
+    # A model is timed with its initial weights, so its training is none of the timing's business.
+    timed = {name: surrogate.model_dump(mode="json", include=_STRUCTURE) for name, surrogate in flow.surrogates.items()}
+    models = flow.model_dump(mode="json", include={"large_eddy_simulations"}) | {"surrogates": timed}
     used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
     used += [path for surrogate in flow.surrogates.values() for path in _surrogate_types(surrogate)]
-    fragment = data | execution | start | models
-    yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, generated + trained)
+    fragment = data | execution | models
+    yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, generated)
 
 
 def _job(

@@ -216,7 +216,6 @@ def write_costs(folder: Path, flow: str, fakes: list[Fake]) -> None:
             "flow": flow,
             "stepper": fake.name,
             "kind": fake.kind,
-            "seed": "" if fake.seed is None else fake.seed,
             "batch": batch,
             "seconds_per_turnover_time": fake.cost * (2 if batch == 1 else 1),
             "low": 0.97 * fake.cost * (2 if batch == 1 else 1),

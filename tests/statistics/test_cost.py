@@ -55,16 +55,21 @@ def test_the_first_round_is_not_counted() -> None:
     assert timing["only"].high < 0.3
 
 
-def test_a_rollout_advances_through_its_own_outputs() -> None:
-    seen: list[float] = []
+def test_every_output_starts_from_a_given_state_and_never_from_what_the_stepper_made() -> None:
+    seen: list[list[float]] = []
 
     class Recorder(Sleeper):
         def __call__(self, past: Tensor) -> Tensor:
-            seen.append(float(past[0, -1, 0, 0, 0]))
-            return super().__call__(past)
+            seen.append(past[0, :, 0, 0, 0].tolist())
+            return past[:, -1] * torch.nan
 
-    time_steppers({"a": Recorder("a", 0.0, [])}, torch.zeros(1, 1, 2, 8, 8), turnover_time=1.5, repeats=5)
-    assert seen == [0.0, 1.0, 2.0] * 6
+    states = torch.arange(4.0).reshape(1, 4, 1, 1, 1).expand(1, 4, 2, 8, 8)
+    steppers = {"a": Recorder("a", 0.0, []), "b": Recorder("b", 0.0, [], history=2)}
+    time_steppers(steppers, states, turnover_time=2.0, repeats=5)
+    # Both follow the second state first, which the one with the longer history needs too; then all over again.
+    assert seen[:4] == [[1.0], [2.0], [3.0], [1.0]]
+    assert seen[4:8] == [[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [0.0, 1.0]]
+    assert seen == seen[:8] * 6
 
 
 def test_too_few_repeats_are_refused() -> None:

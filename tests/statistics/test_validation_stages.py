@@ -207,7 +207,7 @@ def test_all_competitors_are_timed_in_one_table(experiment: Experiment, results:
     cost.run(experiment, "box", results=results, output=tmp_path, work=tmp_path)
     table = pd.read_csv(tmp_path / "cost.csv")
     assert list(table.columns) == [
-        *("flow", "stepper", "kind", "seed", "batch", "seconds_per_turnover_time", "low", "high"),
+        *("flow", "stepper", "kind", "batch", "seconds_per_turnover_time", "low", "high"),
         *("repeats", "threads", "device", "precision"),
     ]
     assert table["stepper"].tolist() == ["dns", *["no_model", "smagorinsky"] * 2]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from eddymark.config.schema import Experiment
-from eddymark.config.steppers import StepperName, find_stepper, longest_history, stepper_names
+from eddymark.config.steppers import StepperName, find_stepper, stepper_names
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.statistics.cost import Timing, time_steppers
-from eddymark.stepping.build import build_stepper, dns_stepper, select_device, select_precision, split_files
+from eddymark.stepping.build import dns_stepper, select_device, select_precision, split_files, untrained_stepper
 from eddymark.storage import open_trajectories
 
 REPEATS = 9
@@ -28,30 +28,34 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     from a test state without the scales below the LES grid: they do not change what a step costs, and the
     largest velocity, hence the number of steps, by a few percent at most. Controls are not timed.
 
+    A model is timed once, with the initial weights of its first seed: the time does not depend on their values,
+    so a training repeated with another seed or schedule leaves the timing as it is.
+
     Arguments:
         experiment: the experiment.
         flow_name: one of its flows.
-        results: root of the results, where data and weights are.
+        results: root of the results, where the data are.
         output: folder to write into.
         work: not needed.
     """
     torch.set_num_threads(experiment.threads)
     flow = experiment.flows[flow_name]
-    names = [name for name in stepper_names(flow) if name.kind not in ("floor", "control")]
-    steppers = {name.folder: build_stepper(experiment, flow_name, name.folder, results=results) for name in names}
+    # One name per model: the first of its seeds.
+    names = {name.name: name for name in reversed(stepper_names(flow)) if name.kind not in ("floor", "control")}
+    steppers = {name: untrained_stepper(experiment, flow_name, names[name].folder) for name in reversed(names)}
     if not steppers:
         raise ValueError(f"{flow_name}: neither an LES nor a surrogate to time")
     data = open_trajectories(split_files(flow, flow_name, "test", results))
-    states = torch.as_tensor(data["velocity"].isel(time=slice(longest_history(flow))).to_numpy())
+    states = torch.as_tensor(data["velocity"].to_numpy())
     states = states.to(device=select_device(experiment), dtype=select_precision(experiment))
     rows = []
     for batch in sorted({1, len(states)}):
         timings = time_steppers(steppers, states[:batch], turnover_time=flow.turnover_time, repeats=REPEATS)
-        rows += [_row(experiment, flow_name, name, batch, timings[name.folder]) for name in names]
+        rows += [_row(experiment, flow_name, names[name], batch, timing) for name, timing in timings.items()]
 
     dns = dns_stepper(experiment, flow_name)
     coarse = Grid(points=flow.large_eddy_grid.points, sides=flow.sides)
-    fine = refined(states[:1, -1], SpectralSpace(coarse, dtype=states.dtype, device=states.device), dns.solver.space)
+    fine = refined(states[:1, 0], SpectralSpace(coarse, dtype=states.dtype, device=states.device), dns.solver.space)
     timings = time_steppers(
         {"dns": dns},
         fine.unsqueeze(1),
@@ -69,7 +73,6 @@ def _row(experiment: Experiment, flow_name: str, name: StepperName, batch: int, 
         "flow": flow_name,
         "stepper": name.name,
         "kind": name.kind,
-        "seed": "" if name.seed is None else name.seed,
         "batch": batch,
         "seconds_per_turnover_time": timing.median,
         "low": timing.low,

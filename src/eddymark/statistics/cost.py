@@ -22,7 +22,7 @@ class Timing:
     Arguments:
         median: over the repeats.
         low, high: quartiles over the repeats.
-        repeats: number of timed rollouts.
+        repeats: number of rounds.
     """
 
     median: float
@@ -33,36 +33,39 @@ class Timing:
 
 def time_steppers(
     steppers: Mapping[str, Stepper],
-    past: Tensor,
+    states: Tensor,
     *,
     turnover_time: float,
     repeats: int = 7,
     turnovers: float = 1.0,
 ) -> dict[str, Timing]:
-    """Time rollouts of several steppers alternately, so that a slow spell of the machine hits all of them.
+    """Time several steppers alternately, so that a slow spell of the machine hits all of them.
 
-    Every repeat advances the same states by each stepper in turn. A first round is not counted: it pays for
-    plans, caches and compilation. Threads, precision and device are those of the process and of the states.
+    Every output starts from the given states, one output later each time, and from the first again when they are
+    used up. So what a step costs does not hang on how good the steps before it were: a rollout that decays takes
+    longer time steps than one that follows the flow, and an untrained network costs what a trained one does.
+    A first round is not counted: it pays for plans, caches and compilation. Threads, precision and device are
+    those of the process and of the states.
 
     Arguments:
         steppers: what is timed, by name.
-        past: velocity `(batch, history, component, *grid)`, oldest first, with the longest history needed.
+        states: velocity `(batch, time, component, *grid)` at successive outputs, at least the longest history.
         turnover_time: flow units.
         repeats: counted rounds, at least 5.
-        turnovers: length of one timed rollout, turnover times; at least one output interval is made.
+        turnovers: what one round makes, turnover times; at least one output.
     """
     if repeats < 5:
         raise ValueError(f"at least 5 repeats are needed for a median and its spread; got {repeats}")
     seconds: dict[str, list[float]] = {name: [] for name in steppers}
+    first = max((stepper.history for stepper in steppers.values()), default=1)
     collecting = gc.isenabled()
     gc.disable()
     try:
         for _ in range(repeats + 1):
             for name, stepper in steppers.items():
                 steps = max(1, round(turnovers * turnover_time / stepper.interval))
-                elapsed = _time_rollout(stepper, past[:, past.shape[1] - stepper.history :], steps)
-                made = steps * stepper.interval / turnover_time * past.shape[0]
-                seconds[name].append(elapsed / made)
+                made = steps * stepper.interval / turnover_time * states.shape[0]
+                seconds[name].append(_time_steps(stepper, states, steps, first=first) / made)
     finally:
         if collecting:
             gc.enable()
@@ -73,14 +76,16 @@ def time_steppers(
     return result
 
 
-def _time_rollout(stepper: Stepper, past: Tensor, steps: int) -> float:
-    """Return the seconds that a number of outputs takes."""
+def _time_steps(stepper: Stepper, states: Tensor, steps: int, *, first: int) -> float:
+    """Return the seconds that a number of outputs takes; the first one follows the first `first` states."""
+    starts = states.shape[1] - first + 1
     with torch.inference_mode():
-        _synchronise(past.device)
+        _synchronise(states.device)
         start = time.perf_counter()
-        for _ in range(steps):
-            past = torch.cat([past[:, 1:], stepper(past).unsqueeze(1)], dim=1)
-        _synchronise(past.device)
+        for step in range(steps):
+            end = first + step % starts
+            stepper(states[:, end - stepper.history : end])
+        _synchronise(states.device)
         return time.perf_counter() - start
 
 

@@ -148,20 +148,31 @@ def build_stepper(experiment: Experiment, flow_name: str, folder: str, *, result
         folder: the stepper's folder name (see `eddymark.config.steppers`); not `dns`.
         results: root of the results, where weights and training data are.
     """
-    configuration = experiment.flows[flow_name]
-    name = find_stepper(configuration, folder)
-    device, dtype = select_device(experiment), select_precision(experiment)
-    if name.kind == "les" and name.seed is None:
-        flow = build_flow(configuration)
-        return build_simulation(
-            flow, configuration.large_eddy_simulations[name.name], dtype=dtype, device=device
-        ).eval()
+    name = find_stepper(experiment.flows[flow_name], folder)
+    if name.kind == "control":
+        return _control(experiment, flow_name, name.name, results=results)
+    stepper = untrained_stepper(experiment, flow_name, folder)
     if name.seed is not None:
-        stepper = trainable_stepper(experiment, flow_name, name.name, name.seed)
         weights = results / flow_name / "train" / name.name / f"seed{name.seed}" / "weights.safetensors"
         load_weights(weights, stepper)
-        return stepper.eval()
-    return _control(experiment, flow_name, name.name, results=results)
+    return stepper
+
+
+def untrained_stepper(experiment: Experiment, flow_name: str, folder: str) -> TrainableStepper:
+    """Return a LES, or a model with its initial weights, ready to run.
+
+    Arguments:
+        experiment: the experiment.
+        flow_name: one of its flows.
+        folder: the stepper's folder name (see `eddymark.config.steppers`); neither `dns` nor a control.
+    """
+    configuration = experiment.flows[flow_name]
+    name = find_stepper(configuration, folder)
+    if name.seed is not None:
+        return trainable_stepper(experiment, flow_name, name.name, name.seed).eval()
+    device, dtype = select_device(experiment), select_precision(experiment)
+    simulation = configuration.large_eddy_simulations[name.name]
+    return build_simulation(build_flow(configuration), simulation, dtype=dtype, device=device).eval()
 
 
 def _control(experiment: Experiment, flow_name: str, name: str, *, results: Path) -> Stepper:
