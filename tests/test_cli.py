@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from eddymark.cli import STOP_WITH_PARENT, _terminate, main
+from eddymark.cli import main
 from eddymark.errors import EddymarkError
+from eddymark.jobs import STOP_WITH_PARENT, _terminate
 from eddymark.plan import OUTPUTS
 from tests.small_experiment import write_experiment
 

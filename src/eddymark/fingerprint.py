@@ -19,6 +19,7 @@ _NAMES_ONLY = (
     "eddymark.errors",
     "eddymark.fingerprint",
     "eddymark.flows",
+    "eddymark.jobs",
     "eddymark.operators",
     "eddymark.plan",
     "eddymark.records",

@@ -11,7 +11,7 @@ import shlex
 
 import yaml
 
-from eddymark.cli import STOP_WITH_PARENT
+from eddymark.jobs import STOP_WITH_PARENT
 from eddymark.config import ConfigurationError, experiment_from_mapping
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
