@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import datetime
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -23,12 +24,21 @@ from eddymark.config.schema import Experiment
 from eddymark.errors import EddymarkError
 from eddymark.memory import peak_memory_bytes
 from eddymark.plan import plan
-from eddymark.records import provenance, publish, upstream_digests
+from eddymark.records import provenance, publish, read_measured, upstream_digests, write_atomically
 
 STOP_WITH_PARENT = "EDDYMARK_STOP_WITH_PARENT"
 """Environment variable that makes a job end when the process that started it is gone."""
 
-_TERMINATED = 128 + signal.SIGTERM
+_GO_ON = {
+    "generate": "goes on from its last checkpoint",
+    "train": "goes on after its last complete epoch",
+    "validate": "goes on from its last checkpoint",
+}
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_FOR_A_CLEAN_END = 5
+_SECONDS_FOR_THE_LOCK = 15
+"""How long a job waits for its predecessor to end, which notices with a delay that its workflow was killed."""
+
 _LARGEST_INT = 2**31 - 1
 _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3
 
@@ -63,15 +73,18 @@ def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tupl
         output.mkdir()
         started, clock = _now(), time.monotonic()
         private = work / "checkpoints"
-        private.mkdir(exist_ok=True)
+        _keep_only_if_made_from(upstream, private)
         yield output, private
+        measured = read_measured(output)
+        seconds = measured.pop("seconds_before", 0.0) + time.monotonic() - clock
         record = {
             "signature": job.signature,
             "job": folder,
             "upstream": upstream,
             "started": started,
             "finished": _now(),
-            "seconds": round(time.monotonic() - clock, 2),
+            "seconds": round(seconds, 2),
+            "measured": measured,
             "peak_memory_bytes": peak_memory_bytes(),
             **provenance(),
         }
@@ -79,14 +92,30 @@ def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tupl
         shutil.rmtree(work)
 
 
+def _keep_only_if_made_from(upstream: dict[str, dict[str, str]], private: Path) -> None:
+    """Make the folder of a job's checkpoints, empty unless they come from the same inputs."""
+    inputs, text = private / "inputs.json", json.dumps(upstream, sort_keys=True)
+    if inputs.exists() and inputs.read_text(encoding="utf-8") == text:
+        return
+    if inputs.exists():
+        print("the checkpoint was made from other inputs: starting again", file=sys.stderr)
+    shutil.rmtree(private, ignore_errors=True)
+    write_atomically(inputs, text)
+
+
 @contextlib.contextmanager
 def _locked(work: Path, folder: str) -> Iterator[None]:
     """Hold the job's lock; the system releases it when the process ends, however it ends."""
     with (work / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EddymarkError(f"{folder} is running in another process") from None
+        end = time.monotonic() + _SECONDS_FOR_THE_LOCK
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise EddymarkError(f"{folder} is running in another process") from None
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
         yield
 
 
@@ -117,25 +146,28 @@ def _prepare_process(threads: int, stage: str) -> None:
         c_library = ctypes.CDLL(None)
         c_library.mallopt(_MALLOPT_MMAP_THRESHOLD, _LARGEST_INT)
         c_library.mallopt(_MALLOPT_TRIM_THRESHOLD, _LARGEST_INT)
-    signal.signal(signal.SIGTERM, partial(_terminate, stage))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, partial(_terminate, stage))
     if os.environ.get(STOP_WITH_PARENT):
         threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
 
 
-def _terminate(stage: str, _signal: int, _frame: FrameType | None) -> NoReturn:
-    again = "resumes the training after its last complete epoch"
-    if stage != "train":
-        again = "starts this job again and keeps the finished ones"
-    unlock = "if snakemake itself was killed, run it with --unlock first"
-    print(f"eddymark: terminated; running it again {again} ({unlock})", file=sys.stderr)
-    sys.exit(_TERMINATED)
+def _terminate(stage: str, number: int, _frame: FrameType | None) -> NoReturn:
+    """End the process; its checkpoint, if it has one, is on the disk already."""
+    word = "interrupted" if number == signal.SIGINT else "terminated"
+    again = _GO_ON.get(stage, "starts this job again")
+    print(f"eddymark: {word}; the same command {again} and keeps the finished jobs", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _watch_parent(parent: int) -> None:
     """Terminate this process when its parent has gone, so that a killed workflow leaves no jobs behind."""
     while os.getppid() == parent:
-        time.sleep(2)
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
     os.kill(os.getpid(), signal.SIGTERM)
+    # A long call into a library would answer much later.
+    time.sleep(_SECONDS_FOR_A_CLEAN_END)
+    os._exit(128 + signal.SIGTERM)
 
 
 def _now() -> str:

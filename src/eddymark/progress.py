@@ -25,6 +25,7 @@ class Progress:
         self.description = description
         self.total = total
         self._started = self._last = time.monotonic()
+        self._before: int | None = None
         self._bar: Bar | None = None
 
     def __enter__(self) -> Progress:
@@ -48,7 +49,10 @@ class Progress:
             self._bar.stop()
 
     def update(self, done: int, facts: str = "") -> None:
-        """Report `done` of `total` units, with a few facts worth watching."""
+        """Report `done` of `total` units, with a few facts worth watching; the first report is of the first unit."""
+        if self._before is None:
+            # What was done when a killed work is resumed took none of the time.
+            self._before = done - 1
         if self._bar is not None:
             self._bar.update(self._task, completed=done, facts=facts)
             return
@@ -57,7 +61,7 @@ class Progress:
             return
         self._last = now
         elapsed = now - self._started
-        remaining = elapsed / max(done, 1) * (self.total - done)
+        remaining = elapsed / max(done - self._before, 1) * (self.total - done)
         end = time.strftime("%H:%M:%S", time.localtime(time.time() + remaining))
         print(
             f"{self.description}: {done}/{self.total} ({100 * done / self.total:.0f} %), {elapsed:.0f} s, ends {end}"

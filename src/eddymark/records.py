@@ -19,6 +19,9 @@ from eddymark.errors import EddymarkError
 from eddymark.plan import Job
 
 RECORD = "signature.json"
+MEASURED = "measured.json"
+"""What a stage measured while it ran; it becomes a part of the record, because a rerun measures something else."""
+
 _LONG_AGO = (86400, 86400)
 """Older than everything; not 0, which Snakemake reads as "no time"."""
 
@@ -58,6 +61,23 @@ def mark_stale(jobs: Mapping[str, Job], results: Path) -> set[str]:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(results / folder / RECORD, _LONG_AGO)
     return stale
+
+
+def write_measured(output: Path, **values: float | None) -> None:
+    """Hand what a stage measured (times in seconds, memory in bytes) over to the record of its job.
+
+    Arguments:
+        output: the stage's folder for outputs.
+        values: what was measured; `seconds_before`, the time that killed runs of the job spent on what was resumed, is
+            added to the job's time.
+    """
+    write_atomically(output / MEASURED, json.dumps(values) + "\n")
+
+
+def read_measured(output: Path) -> dict[str, Any]:
+    """Return what `write_measured` wrote, empty if the stage measured nothing."""
+    path = output / MEASURED
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def upstream_digests(job: Job, jobs: Mapping[str, Job], results: Path) -> dict[str, dict[str, str]]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 
+from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.flows.base import Flow, reflect, turbulence_scales
 from eddymark.flows.build import build_flow
-from eddymark.flows.sampling import sample_runs, schedule
+from eddymark.flows.sampling import SampledRuns, sample_runs, schedule
 from eddymark.grid import Grid, SpectralSpace
+from tests.stopping import StoppedError, stop_after_checkpoint
 
 FOLDER = Path(__file__).parents[2] / "config" / "flows"
 FLOWS = ["forced_isotropic", "kolmogorov"]
@@ -132,6 +136,46 @@ def test_sampling_repeats_bit_for_bit_and_its_budget_closes(small: Flow) -> None
         interior["residual"].abs().max()
         < 0.02 * interior["dissipation"].mean() + 0.02 * interior["injection"].abs().max()
     )
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_killed_dns_goes_on_from_its_checkpoint_to_the_same_bytes(
+    name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stretch = {"stretches": 1, "length": 0.4}
+    case = flow(
+        name,
+        viscosity=0.05,
+        sampling={
+            "runs": 3,
+            "spin_up": 0.4,
+            "interval": 0.2,
+            "gap": 0.4,
+            "splits": dict.fromkeys(("train", "validation", "test"), stretch),
+        },
+        direct_numerical_simulation={"points": [32] * (3 if name == "forced_isotropic" else 2), "precision": precision},
+        large_eddy_grid={"points": [16] * (3 if name == "forced_isotropic" else 2)},
+    )
+
+    def run(checkpoints: Checkpoints | None = None) -> SampledRuns:
+        return sample_runs(case, name, seed=3, runs=[0, 2], device=torch.device("cpu"), checkpoints=checkpoints)
+
+    undisturbed = run()
+    # During the spin-up, within a stretch (twice in a row), in a gap, and at the last output but one.
+    for number in (1, 3, 1, 2, 4):
+        with monkeypatch.context() as patch:
+            stop_after_checkpoint(number, patch)
+            with pytest.raises(StoppedError):
+                run(Checkpoints(tmp_path, {}))
+    capsys.readouterr()
+    resumed = run(Checkpoints(tmp_path, {}))
+    assert re.search(rf"DNS of {name} goes on after 2\.2 turnover times", capsys.readouterr().err)
+    for split, velocity in undisturbed.velocity.items():
+        assert resumed.velocity[split].tobytes() == velocity.tobytes()
+    pd.testing.assert_frame_equal(resumed.budget, undisturbed.budget, check_exact=True)
+    assert resumed.scales == undisturbed.scales
+    assert resumed.runs == undisturbed.runs
 
 
 def test_a_filtered_flow_is_driven_by_the_filtered_force() -> None:

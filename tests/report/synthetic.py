@@ -44,7 +44,7 @@ def write_json(path: Path, content: dict[str, object]) -> None:
     path.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def record(folder: Path, seconds: float) -> None:
+def record(folder: Path, seconds: float, **measured: float) -> None:
     write_json(
         folder / "signature.json",
         {
@@ -52,6 +52,7 @@ def record(folder: Path, seconds: float) -> None:
             "outputs": {},
             "upstream": {},
             "seconds": seconds,
+            "measured": measured,
             "peak_memory_bytes": 4.2e8,
             "machine": {"processor": "Example CPU", "cores": 2},
             "revision": {"commit": "0123abc", "modified": False},
@@ -122,12 +123,11 @@ def write_training(folder: Path, fake: Fake, random: np.random.Generator) -> Non
             "learning_rate": 1e-3,
             "training_loss": decay * np.where(steps > 400, 1.5, 1.0),
             "validation_error": 2 * decay + fake.spectrum,
-            "seconds": 0.1 * steps,
         }
     )
     history.to_csv(folder / "history.csv", index=False)
-    write_json(folder / "model.json", {"parameters": 123456, "training_seconds": 135.0, "best_epoch": 90})
-    record(folder, 140.0)
+    write_json(folder / "model.json", {"parameters": 123456, "best_epoch": 90})
+    record(folder, 140.0, training_seconds=135.0)
 
 
 def write_stepper(folder: Path, fake: Fake, flow: str, grid: Grid, random: np.random.Generator) -> None:
@@ -204,9 +204,9 @@ def write_stepper(folder: Path, fake: Fake, flow: str, grid: Grid, random: np.ra
     parameters = {"surrogate": 150000, "hybrid": 11000}.get(fake.kind, 0)
     write_json(
         folder / "cost.json",
-        {"rollout_seconds": 12.0, "peak_memory_bytes": 3.1e8, "parameters": parameters, "failures": listed},
+        {"parameters": parameters, "failures": listed},
     )
-    record(folder, 20.0)
+    record(folder, 20.0, rollout_seconds=12.0, peak_memory_bytes=3.1e8)
 
 
 def write_costs(folder: Path, flow: str, fakes: list[Fake]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from eddymark.checkpoints import Checkpoints
 from eddymark.closures.base import NoClosure
 from eddymark.config.schema import Forcing
 from eddymark.grid import Grid
@@ -22,6 +24,7 @@ from eddymark.stepping.rollout import rollout
 from eddymark.stepping.stepper import Stepper
 from eddymark.stepping.surrogate import Surrogate
 from tests.solvers.test_periodic import BOX, random_spectrum
+from tests.stopping import StoppedError, stop_after_checkpoint
 
 HELD = Forcing(type="held_shells", energies={1: 1.2, 2: 0.4})
 SINE = Forcing(type="sinusoidal", wavenumber=2, amplitude=0.5)
@@ -95,6 +98,66 @@ def test_rollout_takes_a_hundredfold_energy_for_lost() -> None:
     assert [(f.step, f.cause) for f in result.failures] == [(3, "energy grew a hundredfold")]
     assert torch.isfinite(result.velocity[0, :3]).all()
     assert torch.isnan(result.velocity[0, 3:]).all()
+
+
+@pytest.mark.parametrize("kind", ["les", "surrogate with a history", "matched noise", "constrained noise"])
+def test_a_killed_rollout_goes_on_from_its_checkpoint_to_the_same_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    equations = solver(HELD)
+    initial = states(equations, batch=4)
+    if kind == "surrogate with a history":
+        initial = torch.cat([initial, initial.flip(0)], dim=1)
+    physics = KnownPhysics(equations, 0.1)
+
+    def stepper() -> Stepper:
+        random = np.random.default_rng(5)
+        if kind == "les":
+            return simulation(equations)
+        if kind == "matched noise":
+            spectrum = equations.space.energy_spectrum(equations.space.to_spectral(initial[:, -1])).mean(dim=0)
+            return MatchedNoise(spectrum=spectrum, space=equations.space, interval=0.1, random=random)
+        if kind == "constrained noise":
+            return ConstrainedNoise(physics, amplitude=0.1, interval=0.1, random=random)
+        network = nn.Conv3d(6, 3, 3, padding=1, dtype=torch.float64)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.copy_(torch.as_tensor(random.standard_normal(tuple(parameter.shape))) / 90)
+        nothing = torch.zeros((0, 12, 12, 12), dtype=torch.float64)
+        return Surrogate(network, known_physics=None, static_fields=nothing, interval=0.1, history=2)
+
+    class Failing:
+        """Loses the second trajectory at the fourth output and one more at the seventh."""
+
+        interval = 0.1
+
+        def __init__(self, honest: Stepper, done: int = 0) -> None:
+            self.honest, self.done, self.history = honest, done, honest.history
+            self.random = getattr(honest, "random", None)
+
+        def __call__(self, past: Tensor) -> Tensor:
+            self.done += 1
+            output = self.honest(past)
+            if self.done in (4, 7):
+                output[1] = torch.nan
+            return output
+
+    undisturbed = rollout(Failing(stepper()), initial, 10)
+    assert [(failure.trajectory, failure.step) for failure in undisturbed.failures] == [(1, 4), (2, 7)]
+    done = 0
+    for number in (2, 2, 1, 3):
+        with monkeypatch.context() as patch:
+            stop_after_checkpoint(number, patch)
+            with pytest.raises(StoppedError):
+                rollout(Failing(stepper(), done), initial, 10, checkpoints=Checkpoints(tmp_path, {}))
+        done += number
+    steps: list[int] = []
+    resumed = rollout(
+        Failing(stepper(), done), initial, 10, progress=steps.append, checkpoints=Checkpoints(tmp_path, {})
+    )
+    assert steps == [9, 10]
+    assert resumed.failures == undisturbed.failures
+    assert resumed.velocity.numpy().tobytes() == undisturbed.velocity.numpy().tobytes()
 
 
 def test_every_kind_is_a_stepper() -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from eddymark.jobs import STOP_WITH_PARENT
 from eddymark.config import ConfigurationError, experiment_from_mapping
+from eddymark.locks import release_stale_locks
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
 from eddymark.trial import is_foreign, try_foreign_operators
@@ -42,6 +43,9 @@ def write_once(path, text):
     if not path.exists() or path.read_text() != text:
         write_atomically(path, text)
 
+
+# The file stays open, and so marks this run as alive, until the process ends.
+RUNNING = release_stale_locks(Path(".snakemake")) if workflow.is_main_process else None
 
 EXPERIMENT = load()
 JOBS = plan(EXPERIMENT)

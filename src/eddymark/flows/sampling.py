@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Stretch
 from eddymark.errors import EddymarkError
 from eddymark.filters import GridFilter
@@ -20,6 +23,8 @@ from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.time_integration import INTEGRATORS, EnergyLedger, TimeIntegration
 
 SPLITS = ("train", "validation", "test")
+BUDGET = ("run", "time", "kinetic_energy", "dissipation", "injection", "drag", "courant_number")
+"""What is known of a run at an output, before the residual is."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,19 @@ def schedule(flow: Flow) -> dict[str, list[tuple[int, int]]]:
     return stretches
 
 
-def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], device: torch.device) -> SampledRuns:
+def sample_runs(
+    flow: Flow,
+    flow_name: str,
+    *,
+    seed: int,
+    runs: Sequence[int],
+    device: torch.device,
+    checkpoints: Checkpoints | None = None,
+) -> SampledRuns:
     """Integrate a batch of independent runs, filter every output that belongs to a split, and keep the energy budget.
+
+    What goes on from a checkpoint ends with the same bytes as an undisturbed computation: the methods are one-step
+    ones and choose their step at each output from the state alone, so that the state is all there is to store.
 
     Arguments:
         flow: the flow.
@@ -64,6 +80,7 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
         seed: the experiment's seed.
         runs: numbers of the runs; run r has the same initial state whatever the batch.
         device: where to compute.
+        checkpoints: where to go on from, and to store the state and what has been sampled.
 
     Raises:
         EddymarkError: if the time step turns out unstable or a state is not finite.
@@ -78,28 +95,36 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
     limit = INTEGRATORS[numerics.integrator].stability_limit
 
     stretches = schedule(flow)
-    wanted = {output for parts in stretches.values() for a, b in parts for output in range(a, b + 1)}
-    first, last = min(wanted), max(wanted)
+    wanted = sorted({output for parts in stretches.values() for a, b in parts for output in range(a, b + 1)})
+    first, last = wanted[0], wanted[-1]
     interval = configuration.interval
-    spectrum = torch.stack(
-        [flow.initial_spectrum(space, generator(seed, flow_name, "run", run, "initial state")) for run in runs]
-    )
-    spectrum = solver.forcing.constrain(spectrum)
-    fields: dict[int, NDArray[np.float32]] = {}
-    scales: list[Scales] = []
-    rows: list[dict[str, float | int]] = []
+    fields: list[Tensor] = []
+    scales: list[Tensor] = []
+    budget: list[Tensor] = []
+    start = 0
+    if checkpoints is not None and (found := checkpoints.load()) is not None:
+        start = found.done
+        spectrum = torch.view_as_complex(found.state["spectrum"].to(device))
+        fields, scales, budget = (found.parts.get(name, []) for name in ("fields", "scales", "budget"))
+        turnovers = start * interval / configuration.turnover_time
+        print(f"DNS of {flow_name} goes on after {turnovers:.1f} turnover times", file=sys.stderr)
+    else:
+        spectrum = torch.stack(
+            [flow.initial_spectrum(space, generator(seed, flow_name, "run", run, "initial state")) for run in runs]
+        )
+        spectrum = solver.forcing.constrain(spectrum)
     with torch.inference_mode(), Progress(f"DNS of {flow_name}, runs {list(runs)}", last) as progress:
-        for output in range(last + 1):
+        for output in range(start, last + 1):
             rate = solver.courant_rate(space.to_physical(spectrum))
             if not bool(torch.isfinite(rate).all()):
                 raise EddymarkError(f"DNS of {flow_name} is not finite at output {output}; lower courant_number")
             steps = integration.steps(rate, interval)
-            if output in wanted:
-                fields[output] = restrict(spectrum).float().cpu().numpy()
+            if len(fields) < len(wanted) and output == wanted[len(fields)]:
+                fields.append(restrict(spectrum).float().cpu())
             now = turbulence_scales(space, spectrum, viscosity=configuration.viscosity)
             if output >= first:
-                scales.append(now)
-            rows += _budget(solver, spectrum, runs, output * interval, float(rate.max()) * interval / steps)
+                scales.append(torch.tensor(astuple(now), dtype=torch.float64))
+            budget.append(_budget(solver, spectrum, runs, output * interval, float(rate.max()) * interval / steps))
             if output == last:
                 break
             while True:
@@ -110,25 +135,29 @@ def sample_runs(flow: Flow, flow_name: str, *, seed: int, runs: Sequence[int], d
                     break
                 # The flow has become faster on the way: take the interval again with the step that its end allows.
                 steps = _finer(steps, reached, limit, where=f"DNS of {flow_name}, output {output + 1}")
-            spectrum = ahead
-            injected = torch.as_tensor(ledger.injected).double().cpu().expand(len(runs)) / interval
-            for row, rate in zip(rows[-len(runs) :], injected.tolist(), strict=True):
-                row["injection"] += rate
+            # In one piece of memory, as it comes out of a checkpoint: sums over another layout round differently.
+            spectrum = ahead.contiguous()
+            budget[-1][:, BUDGET.index("injection")] += torch.as_tensor(ledger.injected).double().cpu() / interval
             turnovers = (output + 1) * interval / configuration.turnover_time
             progress.update(
                 output + 1,
                 f"t = {turnovers:.1f} turnover times, energy {now.energy:.3f}, Courant {reached:.2f}",
             )
-    mean = Scales(**{name: float(np.mean([getattr(s, name) for s in scales])) for name in vars(scales[0])})
+            if checkpoints is not None and checkpoints.due():
+                state = {"spectrum": torch.view_as_real(spectrum)}
+                checkpoints.save(output + 1, state=state, parts={"fields": fields, "scales": scales, "budget": budget})
+    # (run, output, component, *grid), outputs numbered as in `wanted`
+    velocity = torch.stack(fields, dim=1).numpy()
     cut = {
-        split: [np.stack([fields[o][r] for o in range(a, b + 1)]) for r in range(len(runs)) for a, b in parts]
+        split: [run[wanted.index(a) : wanted.index(b) + 1] for run in velocity for a, b in parts]
         for split, parts in stretches.items()
     }
+    rows = pd.DataFrame(torch.cat(budget).numpy(), columns=list(BUDGET)).astype({"run": int})
     return SampledRuns(
         velocity={split: np.stack(trajectories) for split, trajectories in cut.items()},
         runs={split: [run for run in runs for _ in parts] for split, parts in stretches.items()},
-        budget=_close(pd.DataFrame(rows), configuration.turnover_time),
-        scales=mean,
+        budget=_close(rows, configuration.turnover_time),
+        scales=Scales(*torch.stack(scales).mean(dim=0).tolist()),
     )
 
 
@@ -139,10 +168,8 @@ def _finer(steps: int, reached: float, limit: float, *, where: str) -> int:
     return int(np.ceil(1.1 * steps * reached / limit))
 
 
-def _budget(
-    solver: NavierStokes, spectrum: torch.Tensor, runs: Sequence[int], time: float, courant: float
-) -> list[dict[str, float | int]]:
-    """One row per run: energy and the rates at which it changes at this moment.
+def _budget(solver: NavierStokes, spectrum: Tensor, runs: Sequence[int], time: float, courant: float) -> Tensor:
+    """Energy and the rates at which it changes at this moment, `(run, len(BUDGET))`.
 
     The energy that a held-shell constraint adds during the interval which starts here is added by the caller.
     """
@@ -156,18 +183,9 @@ def _budget(
         if force is not None:
             work = (spectrum.conj() * force).real.sum(dim=1) * space.multiplicity
             injection = injection + work.sum(dim=axes)
-    return [
-        {
-            "run": run,
-            "time": time,
-            "kinetic_energy": float(energy[i]),
-            "dissipation": float(dissipation[i]),
-            "injection": float(injection[i]),
-            "drag": float(2 * solver.linear_drag * energy[i]),
-            "courant_number": courant,
-        }
-        for i, run in enumerate(runs)
-    ]
+    measured = torch.stack([energy, dissipation, injection, 2 * solver.linear_drag * energy], dim=1).double().cpu()
+    numbers = torch.tensor([[run, time] for run in runs], dtype=torch.float64)
+    return torch.cat([numbers, measured, torch.full((len(runs), 1), courant, dtype=torch.float64)], dim=1)
 
 
 def _close(budget: pd.DataFrame, turnover_time: float) -> pd.DataFrame:

@@ -31,6 +31,8 @@ class StepperResults:
     scores: pd.DataFrame
     statistics: xr.Dataset
     cost: dict[str, Any]
+    measured: dict[str, Any]
+    """What the job's record says of time and memory."""
 
     @property
     def failure_times(self) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -47,6 +49,8 @@ class TrainingResults:
     seed: int
     model: dict[str, Any]
     history: pd.DataFrame
+    measured: dict[str, Any]
+    """What the job's record says of time and memory."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,7 @@ def _data(folder: Path, flow: Flow) -> DataSummary:
 
 def _training(name: str, kind: str, seed: int, folder: Path) -> TrainingResults:
     model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    return TrainingResults(name, kind, seed, model, pd.read_csv(folder / "history.csv"))
+    return TrainingResults(name, kind, seed, model, pd.read_csv(folder / "history.csv"), _measured(folder))
 
 
 def _stepper(stepper: StepperName, folder: Path) -> StepperResults:
@@ -209,7 +213,12 @@ def _stepper(stepper: StepperName, folder: Path) -> StepperResults:
         scores=pd.read_csv(folder / "scores.csv"),
         statistics=xr.load_dataset(folder / "statistics.nc", engine="h5netcdf"),
         cost=json.loads((folder / "cost.json").read_text(encoding="utf-8")),
+        measured=_measured(folder),
     )
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    return dict(read_record(folder).get("measured", {}))
 
 
 def _records(experiment: Experiment, results: Path) -> tuple[Record, ...]:

@@ -164,7 +164,7 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
     keys = list(dict.fromkeys(key for estimates in per_seed for key in estimates))
     failures = np.concatenate([stepper.failure_times for stepper in seeds])
     failed = failures[np.isfinite(failures)]
-    models = [item.model for item in flow.trainings if item.name == first.name]
+    trainings = [item.measured for item in flow.trainings if item.name == first.name]
     single, batch = _costs(flow.timings, first.name)
     estimates = {key: _pool([one[key] for one in per_seed if key in one]) for key in keys}
     return Standing(
@@ -177,8 +177,8 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
         failure_time=float(np.median(failed)) if failed.size else NAN,
         cost_single=single,
         cost_batch=batch,
-        peak_memory=_median(stepper.cost.get("peak_memory_bytes") for stepper in seeds),
-        training_seconds=_median(model.get("training_seconds") for model in models),
+        peak_memory=_median(stepper.measured.get("peak_memory_bytes") for stepper in seeds),
+        training_seconds=_median(one.get("training_seconds") for one in trainings),
         parameters=_median(stepper.cost.get("parameters") for stepper in seeds),
         constraint_activity=estimates.get("constraint_activity", MISSING).value,
     )

@@ -11,9 +11,11 @@ import pandas as pd
 import torch
 
 from eddymark import __version__
+from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Experiment
 from eddymark.flows.build import build_flow
 from eddymark.flows.sampling import SPLITS, SampledRuns, sample_runs
+from eddymark.records import write_measured
 from eddymark.stepping.build import select_device
 from eddymark.storage import trajectory_dataset, write_trajectories
 
@@ -27,17 +29,25 @@ def shard_runs(runs: int, shards: int, shard: int) -> list[int]:
 
 
 def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, output: Path, work: Path) -> None:
-    """Compute one shard: `{train,validation,test}.zarr.zip` and `budget.csv`."""
+    """Compute one shard: `{train,validation,test}.zarr.zip` and `budget.csv`.
+
+    Arguments:
+        experiment: the experiment.
+        flow_name, shard: what to compute.
+        results: not needed.
+        output: folder for the files.
+        work: folder that survives a kill; the computation goes on from the checkpoint there.
+    """
     torch.set_num_threads(experiment.threads)
     flow = build_flow(experiment.flows[flow_name])
     sampling = flow.configuration.sampling
-    sampled = sample_runs(
-        flow,
-        flow_name,
-        seed=experiment.seed,
-        runs=shard_runs(sampling.runs, sampling.shards, shard),
-        device=select_device(experiment),
-    )
+    runs = shard_runs(sampling.runs, sampling.shards, shard)
+    device = select_device(experiment)
+    numerics = flow.configuration.direct_numerical_simulation
+    key = {"flow": flow_name, "seed": experiment.seed, "runs": runs, "device": device.type}
+    checkpoints = Checkpoints(work, key | numerics.model_dump(mode="json"))
+    sampled = sample_runs(flow, flow_name, seed=experiment.seed, runs=runs, device=device, checkpoints=checkpoints)
+    write_measured(output, seconds_before=checkpoints.seconds_before)
     budget = budget_means(sampled.budget, sampling.spin_up)
     _warn(flow_name, sampled, budget, nominal=flow.configuration.turnover_time)
     for split in SPLITS:

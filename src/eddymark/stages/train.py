@@ -16,6 +16,7 @@ from eddymark.config.schema import Experiment
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
+from eddymark.records import write_measured
 from eddymark.stepping.build import select_device, select_precision, split_files, trainable_stepper
 from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import save_weights
@@ -92,7 +93,9 @@ def run(
 
     stepper.load_state_dict(training.best)
     save_weights(output / "weights.safetensors", stepper)
-    pd.DataFrame([asdict(row) for row in training.history]).to_csv(output / "history.csv", index=False)
+    history = pd.DataFrame([asdict(row) for row in training.history]).drop(columns="seconds")
+    history.to_csv(output / "history.csv", index=False)
+    write_measured(output, training_seconds=training.history[-1].seconds, seconds_before=training.seconds_before)
     description = {
         "flow": flow_name,
         "model": model,
@@ -108,7 +111,6 @@ def run(
             if name in stepper.state_dict() and value.numel() == 1
         },
         "parameters": parameter_count(stepper),
-        "training_seconds": training.history[-1].seconds,
         "best_epoch": training.best_epoch,
         "best_validation_error": training.best_error,
         "device": str(device),

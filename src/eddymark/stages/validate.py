@@ -11,11 +11,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.steppers import StepperName, find_stepper, longest_history
 from eddymark.grid import Grid
 from eddymark.progress import Progress
+from eddymark.records import write_measured
 from eddymark.statistics.cost import measure_memory
 from eddymark.statistics.measure import Window, measure, measure_errors, measure_scales, unrelated_trajectories
 from eddymark.statistics.scores import score_table
@@ -55,9 +57,10 @@ def run(
     `constraint_activity` is the share of the resolved shells which a stepper's constraint rescales. It does so on
     every step: the definition of the flow holds the energy of these shells.
 
-    `peak_memory_bytes` is how much memory grew while the stepper was built and made its first outputs for all test
-    states (`statistics.cost.measure_memory`): weights, constants and work space, without the stored trajectories,
-    which are equally large for all, and before any statistics are computed. Noise controls also read training data.
+    What is measured goes into the job's record: `rollout_seconds`, and `peak_memory_bytes`, how much memory grew while
+    the stepper was built and made its first outputs for all test states (`statistics.cost.measure_memory`): weights,
+    constants and work space, without the stored trajectories, which are equally large for all, and before any
+    statistics are computed. Noise controls also read training data.
 
     Arguments:
         experiment: the experiment.
@@ -65,7 +68,7 @@ def run(
         stepper: folder name of the stepper (see `eddymark.config.steppers`).
         results: root of the results, where data and weights are.
         output: folder to write into.
-        work: not needed; a rollout is short enough to start again.
+        work: folder that survives a kill; the rollout goes on from the checkpoint there.
     """
     torch.set_num_threads(experiment.threads)
     flow = experiment.flows[flow_name]
@@ -77,16 +80,15 @@ def run(
     test = states[:, past - 1 :]
     grid = Grid(points=flow.large_eddy_grid.points, sides=flow.sides)
     interval = flow.sampling.interval
-    cost: dict[str, object] = {"rollout_seconds": None, "parameters": None, "peak_memory_bytes": None}
-    made, constrains = None, False
+    made, constrains, parameters = None, False, None
     if name.kind != "floor":
         # Before the statistics, whose work in double precision would hide what the stepper itself needs.
         built, memory = _build(experiment, flow_name, stepper, states[:, :past], results=results)
         start = time.perf_counter()
-        made = _roll_out(built, states[:, :past], experiment, flow_name, stepper)
-        seconds = time.perf_counter() - start
-        cost = {"rollout_seconds": seconds, "parameters": parameter_count(built), "peak_memory_bytes": memory}
-        constrains = getattr(built, "constrains", False)
+        made, before = _roll_out(built, states[:, :past], experiment, flow_name, stepper, work=work)
+        seconds = before + time.perf_counter() - start
+        write_measured(output, rollout_seconds=seconds, peak_memory_bytes=memory, seconds_before=before)
+        constrains, parameters = getattr(built, "constrains", False), parameter_count(built)
 
     scales = measure_scales(test, grid=grid)
     dns = measure(test, grid=grid, interval=interval, window=DNS_WINDOW, scales=scales)
@@ -123,7 +125,7 @@ def run(
     write_trajectories(output / "rollouts.zarr.zip", trajectories.assign_attrs(description))
     statistics.to_netcdf(output / "statistics.nc", engine="h5netcdf")
     scores.to_csv(output / "scores.csv", index=False)
-    cost["failures"] = _failures(statistics)
+    cost = {"parameters": parameters, "failures": _failures(statistics)}
     (output / "cost.json").write_text(json.dumps(cost, indent=2) + "\n")
 
 
@@ -143,12 +145,18 @@ def _initial(built: Stepper, past: Tensor, experiment: Experiment) -> Tensor:
     return past[:, past.shape[1] - built.history :].to(select_precision(experiment))
 
 
-def _roll_out(built: Stepper, past: Tensor, experiment: Experiment, flow_name: str, stepper: str) -> Rollout:
+def _roll_out(
+    built: Stepper, past: Tensor, experiment: Experiment, flow_name: str, stepper: str, *, work: Path
+) -> tuple[Rollout, float]:
+    """Return the rollout, and the seconds that killed runs spent on what was resumed."""
     flow = experiment.flows[flow_name]
     steps = round(flow.validation.rollout_length / flow.sampling.interval)
     initial = _initial(built, past, experiment)
+    key = {"flow": flow_name, "stepper": stepper, "steps": steps, "shape": list(initial.shape)}
+    checkpoints = Checkpoints(work, key | {"precision": str(initial.dtype), "device": initial.device.type})
     with Progress(f"{flow_name}, {stepper}: rollout", steps) as progress:
-        return rollout(built, initial, steps, progress=progress.update)
+        made = rollout(built, initial, steps, progress=progress.update, checkpoints=checkpoints)
+    return made, checkpoints.seconds_before
 
 
 def _rescaled_share(flow: FlowConfiguration, grid: Grid) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from eddymark.checkpoints import Checkpoints
 from eddymark.stepping.stepper import Stepper
 
 BLOW_UP = 100.0
@@ -48,14 +50,19 @@ def rollout(
     steps: int,
     *,
     progress: Callable[[int], object] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Rollout:
     """Advance a batch of states over many output intervals; what blows up is recorded and left out from then on.
+
+    A rollout that goes on from a checkpoint ends with the same bytes as an undisturbed one: between outputs there is
+    nothing but the past outputs and, if a stepper draws random numbers, its `random` generator.
 
     Arguments:
         stepper: what advances the states.
         initial: velocity `(batch, history, component, *grid)`, oldest first.
         steps: number of outputs.
         progress: called with the number of finished steps.
+        checkpoints: where to go on from, and to store outputs.
 
     Returns:
         The trajectories, on the device of `initial`.
@@ -68,8 +75,17 @@ def rollout(
     limit = BLOW_UP * first.flatten(1).square().mean(dim=1)
     alive = list(range(batch))
     failures: list[Failure] = []
+    random: np.random.Generator | None = getattr(stepper, "random", None)
+    done = 0
+    if checkpoints is not None and (found := checkpoints.load()) is not None:
+        done, alive = found.done, found.facts["alive"]
+        past = found.state["past"].to(initial.device)
+        velocity[:, 1 : done + 1] = torch.stack(found.parts["velocity"], dim=1).to(velocity)
+        failures = [Failure(**failure) for failure in found.facts["failures"]]
+        if random is not None:
+            random.bit_generator.state = found.facts["random"]
     with torch.inference_mode():
-        for step in range(1, steps + 1):
+        for step in range(done + 1, steps + 1):
             output = stepper(past)
             mean_square = output.flatten(1).square().mean(dim=1)
             finite = torch.isfinite(mean_square)
@@ -83,7 +99,19 @@ def rollout(
             if not alive:
                 break
             velocity[alive, step] = output
-            past = torch.cat([past[:, 1:], output.unsqueeze(1)], dim=1)
+            # In one piece of memory, as it comes out of a checkpoint: sums over another layout round differently.
+            past = torch.cat([past[:, 1:], output.unsqueeze(1)], dim=1).contiguous()
             if progress is not None:
                 progress(step)
+            if checkpoints is not None and step < steps and checkpoints.due():
+                checkpoints.save(
+                    step,
+                    state={"past": past},
+                    parts={"velocity": velocity[:, 1 : step + 1].unbind(dim=1)},
+                    facts={
+                        "alive": alive,
+                        "failures": [asdict(failure) for failure in failures],
+                        "random": None if random is None else random.bit_generator.state,
+                    },
+                )
     return Rollout(velocity=velocity, failures=failures)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
 import sys
 import warnings
@@ -21,13 +20,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from eddymark.errors import EddymarkError
+from eddymark.training import checkpoint
 from eddymark.training.module import Training
 from eddymark.training.windows import TrainingBatches, Windows
 
 VALIDATION_ROLLOUTS = 16
 """Most rollouts of one validation."""
-
-CHECKPOINT = "last.ckpt"
 
 
 class Data(lightning.LightningDataModule):
@@ -66,11 +64,11 @@ class EpochEnd(Callback):
     """After each epoch: a line on standard error, TensorBoard, the checkpoint from which to resume.
 
     Arguments:
-        checkpoint: its path; written beside it first and renamed when complete.
+        work: folder for the checkpoint.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, work: Path) -> None:
+        self.work = work
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, Training)
@@ -89,9 +87,9 @@ class EpochEnd(Callback):
         for logger in trainer.loggers:
             metrics = {key: value for key, value in asdict(row).items() if key not in ("epoch", "step")}
             logger.log_metrics(metrics, row.step)
-        partial = self.checkpoint.with_suffix(".partial")
+        partial = self.work / "partial"
         trainer.save_checkpoint(partial, weights_only=False)
-        os.replace(partial, self.checkpoint)
+        checkpoint.keep(partial, row.step)
 
 
 def fit(training: Training, data: Data, *, work: Path, curves: Path, device: torch.device) -> None:
@@ -109,17 +107,17 @@ def fit(training: Training, data: Data, *, work: Path, curves: Path, device: tor
     """
     # Nothing here reads memory before writing it; filling it first only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    checkpoint = work / CHECKPOINT
-    if not checkpoint.exists():
+    resumed = checkpoint.find(work, training)
+    if resumed is None:
         shutil.rmtree(curves, ignore_errors=True)
     terminal = sys.stderr.isatty()
-    callbacks: list[Callback] = [EpochEnd(checkpoint)]
+    callbacks: list[Callback] = [EpochEnd(work)]
     if terminal:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     options: dict[str, Any] = {"devices": [device.index or 0]} if device.type == "cuda" else {"devices": 1}
     with warnings.catch_warnings():
         # Lightning's advice on worker processes, loggers and the like does not concern a user of eddymark.
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(f"{name}.utilities.rank_zero").setLevel(logging.ERROR)
         trainer = lightning.Trainer(
@@ -140,6 +138,6 @@ def fit(training: Training, data: Data, *, work: Path, curves: Path, device: tor
         trainer.fit(
             training,
             datamodule=data,
-            ckpt_path=checkpoint if checkpoint.exists() else None,
+            ckpt_path=resumed,
             weights_only=True,
         )

@@ -24,7 +24,7 @@ from eddymark.training.windows import unroll_at
 
 @dataclass(frozen=True)
 class Progress:
-    """One row of the history, written after each epoch.
+    """One row of the history, added after each epoch.
 
     Arguments:
         epoch: finished epochs.
@@ -83,11 +83,11 @@ class Training(lightning.LightningModule):
         self.best_epoch = 0
         self._losses: list[Tensor] = []
         self._validation_errors: list[Tensor] = []
-        self._resumed_at = 0.0
+        self.seconds_before = 0.0
         self._started = time.monotonic()
 
     def on_fit_start(self) -> None:
-        self._resumed_at = self.history[-1].seconds if self.history else 0.0
+        self.seconds_before = self.history[-1].seconds if self.history else 0.0
         self._started = time.monotonic()
 
     def on_train_epoch_start(self) -> None:
@@ -154,7 +154,7 @@ class Training(lightning.LightningModule):
             learning_rate=self.schedule.learning_rate * self._rate(step - 1),
             training_loss=float(torch.stack(self._losses).mean()),
             validation_error=error,
-            seconds=self._resumed_at + time.monotonic() - self._started,
+            seconds=self.seconds_before + time.monotonic() - self._started,
         )
         self.history.append(row)
         if error < self.best_error:
@@ -189,6 +189,7 @@ class Training(lightning.LightningModule):
             "best": self.best,
             "best_error": self.best_error,
             "best_epoch": self.best_epoch,
+            "stream_seed": self.stream_seed,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
