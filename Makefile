@@ -6,11 +6,12 @@ TORCH ?= torch==2.13.0
 CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
+KILLS ?= 30
 SMOKE_RESULTS ?= results/smoke
 SMOKE := --configfile config/experiments/smoke.yaml --config results=$(SMOKE_RESULTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help report smoke test lint format bench pictures clean
+.PHONY: help report smoke test faults lint format bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +34,9 @@ smoke: $(VENV)/installed ## run every stage of both flows at the smallest size, 
 
 test: $(VENV)/installed ## run all tests
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/installed ## kill the workflow at KILLS random moments and compare with an undisturbed run (10 min)
+	$(BIN)/python -m tests.faults.kills --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/installed ## check style, types, imports and the workflow
 	$(BIN)/ruff check .

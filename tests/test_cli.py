@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from eddymark import jobs
 from eddymark.cli import main
 from eddymark.errors import EddymarkError
 from eddymark.jobs import STOP_WITH_PARENT, _terminate
 from eddymark.plan import OUTPUTS
+from eddymark.records import read_record, write_measured
 from tests.small_experiment import write_experiment
 
 GENERATE = ["generate", "kolmogorov", "0"]
@@ -29,9 +31,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
         monkeypatch.setenv(f"{library}_NUM_THREADS", "1")
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield tmp_path  # type: ignore[misc]
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def exit_code(*arguments: str) -> int:
@@ -139,6 +142,7 @@ def test_a_job_does_not_run_twice_at_once(
         assert exit_code(*GENERATE) == 1
         write_outputs(output=output)
 
+    monkeypatch.setattr(jobs, "_SECONDS_FOR_THE_LOCK", 0)
     replace_driver(monkeypatch, run_again)
     assert exit_code(*GENERATE) == 0
     assert capsys.readouterr().err == "eddymark: kolmogorov/generate/0 is running in another process\n"
@@ -168,26 +172,71 @@ def checkpoint(folder: Path) -> Path:
     raise AssertionError("the job did not start")
 
 
-UNLOCK = "(if snakemake itself was killed, run it with --unlock first)"
-
-
-def test_a_terminated_job_says_how_to_go_on(folder: Path) -> None:
+@pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")])
+def test_a_stopped_job_says_how_to_go_on(folder: Path, number: signal.Signals, word: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", SLOW], stderr=subprocess.PIPE, text=True)
     kept = checkpoint(folder)
-    process.terminate()
+    process.send_signal(number)
     _, message = process.communicate(timeout=20)
-    assert process.returncode == 143
-    again = "running it again starts this job again and keeps the finished ones"
-    assert message == f"eddymark: terminated; {again} {UNLOCK}\n"
+    assert process.returncode == 128 + number
+    again = "the same command goes on from its last checkpoint and keeps the finished jobs"
+    assert message == f"eddymark: {word}; {again}\n"
     assert kept.exists()
 
 
-def test_only_a_terminated_training_promises_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        _terminate("train", signal.SIGTERM, None)
-    assert stopped.value.code == 143
-    expected = f"eddymark: terminated; running it again resumes the training after its last complete epoch {UNLOCK}\n"
-    assert capsys.readouterr().err == expected
+@pytest.mark.parametrize(
+    ("stage", "promise"),
+    [
+        ("train", "goes on after its last complete epoch"),
+        ("validate", "goes on from its last checkpoint"),
+        ("cost", "starts this job again"),
+        ("report", "starts this job again"),
+    ],
+)
+def test_a_stopped_job_promises_only_what_its_stage_does(
+    stage: str, promise: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        _terminate(stage, signal.SIGTERM, None)
+    assert capsys.readouterr().err == f"eddymark: terminated; the same command {promise} and keeps the finished jobs\n"
+
+
+TRAIN = ["train", "kolmogorov", "fno", "0"]
+
+
+def test_checkpoints_made_from_other_inputs_are_thrown_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[set[str]] = []
+
+    def stop(*_: Any, work: Path, **__: Any) -> None:
+        seen.append({path.name for path in work.iterdir()})
+        (work / "checkpoint").write_text("half")
+        raise EddymarkError("stopped")
+
+    replace_driver(monkeypatch, stop, "train")
+    for shard in "01":
+        monkeypatch.setattr(jobs, "upstream_digests", lambda *_, digest=shard: {"generate/0": {"train": digest}})
+        for _ in range(2):
+            assert exit_code(*TRAIN) == 1
+    assert seen == [{"inputs.json"}, {"inputs.json", "checkpoint"}] * 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors.count("the checkpoint was made from other inputs: starting again") == 1
+
+
+def test_time_spent_before_a_kill_counts_and_measurements_are_in_the_record(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resumed(*_: Any, output: Path, **__: Any) -> None:
+        write_outputs(output=output)
+        write_measured(output, seconds_before=1000.0, peak_memory_bytes=3.0)
+
+    replace_driver(monkeypatch, resumed)
+    assert exit_code(*GENERATE) == 0
+    record = read_record(folder / "results" / "kolmogorov" / "generate" / "0")
+    assert 1000 <= record["seconds"] < 1060
+    assert record["measured"] == {"peak_memory_bytes": 3.0}
+    assert "measured.json" not in record["outputs"]
 
 
 def test_a_job_ends_when_the_workflow_that_started_it_is_killed(folder: Path) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +13,8 @@ import pytest
 import yaml
 
 from eddymark.storage import read_trajectories
+from tests.repository import copy_repository, environment, snakemake_command
 
-REPOSITORY = Path(__file__).parents[2]
 SMOKE = "config/experiments/smoke.yaml"
 FLOWS = ("forced_isotropic", "kolmogorov")
 COLUMNS = ["flow", "stepper", "kind", "seed", "statistic", "window", "value", "low", "high", "floor", "unit"]
@@ -25,10 +23,8 @@ pytestmark = pytest.mark.workflow
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    # The sources are a copy, so that editing them while the test runs does not interfere.
-    environment = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    command, variables = snakemake_command(*arguments), environment(folder)
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=900)
 
 
 def jobs_to_run(folder: Path, *arguments: str) -> set[str]:
@@ -41,13 +37,7 @@ def jobs_to_run(folder: Path, *arguments: str) -> set[str]:
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository in which the smoke experiment has run."""
-    folder = tmp_path_factory.mktemp("repository")
-    for name in ("Snakefile", "workflow", "profiles", "config", "src"):
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
+    folder = copy_repository(tmp_path_factory.mktemp("repository"))
     result = snakemake(folder, "--configfile", SMOKE)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder
