@@ -72,8 +72,7 @@ def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tupl
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()
         started, clock = _now(), time.monotonic()
-        private = work / "checkpoints"
-        _keep_only_if_made_from(upstream, private)
+        private = _checkpoints(work, upstream)
         yield output, private
         measured = read_measured(output)
         seconds = measured.pop("seconds_before", 0.0) + time.monotonic() - clock
@@ -92,15 +91,17 @@ def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tupl
         shutil.rmtree(work)
 
 
-def _keep_only_if_made_from(upstream: dict[str, dict[str, str]], private: Path) -> None:
-    """Make the folder of a job's checkpoints, empty unless they come from the same inputs."""
-    inputs, text = private / "inputs.json", json.dumps(upstream, sort_keys=True)
-    if inputs.exists() and inputs.read_text(encoding="utf-8") == text:
-        return
-    if inputs.exists():
-        print("the checkpoint was made from other inputs: starting again", file=sys.stderr)
-    shutil.rmtree(private, ignore_errors=True)
-    write_atomically(inputs, text)
+def _checkpoints(work: Path, upstream: dict[str, dict[str, str]]) -> Path:
+    """Return the folder of a job's checkpoints, empty unless they come from the same inputs."""
+    private, inputs = work / "checkpoints", work / "inputs.json"
+    text = json.dumps(upstream, sort_keys=True)
+    if not inputs.exists() or inputs.read_text(encoding="utf-8") != text:
+        if private.exists() and any(private.iterdir()):
+            print("the checkpoint was made from other inputs: starting again", file=sys.stderr)
+        shutil.rmtree(private, ignore_errors=True)
+        write_atomically(inputs, text)
+    private.mkdir(exist_ok=True)
+    return private
 
 
 @contextlib.contextmanager

