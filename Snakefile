@@ -1,10 +1,14 @@
 import os
 import sys
+from errno import ENOSPC
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.20")
+
+
+include: "workflow/rules/start.smk"
 
 
 configfile: "config/config.yaml"
@@ -19,6 +23,10 @@ include: "workflow/rules/generate.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/report.smk"
+
+
+onerror:
+    hint_at_the_cause(log)
 
 
 rule all:

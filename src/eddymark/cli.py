@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(finding, file=sys.stderr)
         sys.exit(2)
     except EddymarkError as error:
-        print(f"eddymark: {error}", file=sys.stderr)
+        print("eddymark:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
 
 
@@ -58,9 +58,9 @@ def check(configfile: Configuration = None) -> None:
     """Check the configuration and say what it would run."""
     from eddymark.config import load_experiment
     from eddymark.plan import plan
-    from eddymark.trial import try_foreign_operators
+    from eddymark.trial import try_operators
 
-    experiment = load_experiment(configuration_files(configfile or []), try_foreign_operators)
+    experiment = load_experiment(configuration_files(configfile or []), try_operators)
 
     jobs = plan(experiment)
     for name, flow in experiment.flows.items():

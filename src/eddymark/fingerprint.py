@@ -17,6 +17,7 @@ _NAMES_ONLY = (
     "eddymark.closures",
     "eddymark.config",
     "eddymark.errors",
+    "eddymark.failures",
     "eddymark.fingerprint",
     "eddymark.flows",
     "eddymark.jobs",

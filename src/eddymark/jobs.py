@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from eddymark.config.schema import Experiment
 from eddymark.errors import EddymarkError
+from eddymark.failures import explain, require_writable
 from eddymark.memory import peak_memory_bytes
 from eddymark.plan import plan
 from eddymark.records import provenance, publish, read_measured, upstream_digests, write_atomically
@@ -64,10 +65,11 @@ def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tupl
         raise EddymarkError(f"no job {folder} in experiment {experiment.name}; there are: {options}")
     job = jobs[folder]
     work = results / ".work" / f"{folder.replace('/', '-')}-{job.signature[:16]}"
+    require_writable(results)
     work.mkdir(parents=True, exist_ok=True)
     output = work / "output"
     _prepare_process(experiment.threads, job.stage)
-    with _locked(work, folder), _failures(work, folder):
+    with _locked(work, folder), _failures(work, folder, results):
         upstream = upstream_digests(job, jobs, results)
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()
@@ -121,13 +123,17 @@ def _locked(work: Path, folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _failures(work: Path, folder: str) -> Iterator[None]:
-    """Turn a bug into one line, and a traceback in the log (a file if standard error is a terminal)."""
+def _failures(work: Path, folder: str, results: Path) -> Iterator[None]:
+    """Turn failures into one line; a bug leaves a traceback in the log (a file if standard error is a terminal)."""
     try:
         yield
     except EddymarkError:
         raise
     except Exception as error:
+        if (line := explain(error, results)) is not None:
+            # On a full disk, the log needs the space of what is half-written.
+            shutil.rmtree(work / "output", ignore_errors=True)
+            raise EddymarkError(f"{folder}: {line}") from None
         where = "the traceback is above"
         if sys.stderr.isatty():
             (work / "traceback.log").write_text(traceback.format_exc())

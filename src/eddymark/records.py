@@ -32,9 +32,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     """Return the record in a job's folder, empty if there is none or it cannot be read."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    sections = [record.get(name, {}) for name in ("outputs", "upstream")] if isinstance(record, dict) else [None]
+    return record if all(isinstance(section, dict) for section in sections) else {}
 
 
 def mark_stale(jobs: Mapping[str, Job], results: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,9 @@ from eddymark.grid import Grid
 
 AXES = ("x", "y", "z")
 COMPONENTS = ("u", "v", "w")
+
+_PLAIN_CODECS = {"blosc", "zstd", "zlib", "gzip", "lz4", "bz2", "lzma", "shuffle", "delta", "fixedscaleoffset", "crc32"}
+"""Codecs that only compress. Others decode objects, and one of them, pickle, runs what stands in the file."""
 
 
 def trajectory_dataset(
@@ -104,14 +108,49 @@ def open_trajectories(paths: Path | Sequence[Path]) -> xr.Dataset:
 
 def _open(path: Path) -> xr.Dataset:
     try:
+        _require_plain_arrays(path)
         return xr.open_zarr(zarr.storage.ZipStore(path, mode="r"), consolidated=False, chunks=None, zarr_format=2)
     except Exception as error:  # whatever a damaged or missing archive makes zarr raise
         raise EddymarkError(f"{path}: cannot be read as trajectories ({error})") from error
 
 
 def read_trajectories(paths: Path | Sequence[Path]) -> xr.Dataset:
-    """Read trajectories into memory; several files (shards) are joined along `trajectory`."""
-    return open_trajectories(paths).load()
+    """Read trajectories into memory; several files (shards) are joined along `trajectory`.
+
+    Raises:
+        EddymarkError: if a file cannot be read.
+    """
+    opened = open_trajectories(paths)
+    try:
+        return opened.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever damaged chunks make zarr raise
+        raise EddymarkError(f"{_named(paths)}: cannot be read as trajectories ({error})") from error
+
+
+def _named(paths: Path | Sequence[Path]) -> str:
+    return ", ".join(map(str, [paths] if isinstance(paths, Path) else paths))
+
+
+def _require_plain_arrays(path: Path) -> None:
+    """Refuse a Zarr store with anything but numbers and text, before any library reads it.
+
+    Raises:
+        ValueError: if the type or a codec of an array could stand for objects.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.rpartition("/")[2] != ".zarray":
+                continue
+            array = json.loads(archive.read(name))
+            kind = array["dtype"]
+            codecs = [array.get("compressor"), *(array.get("filters") or ())]
+            names = [codec["id"] for codec in codecs if codec is not None]
+            if not isinstance(kind, str) or np.dtype(kind).kind not in "biufcSUmM":
+                raise ValueError(f"{name}: type {kind!r} is neither numbers nor text")
+            if unknown := [codec for codec in names if codec not in _PLAIN_CODECS]:
+                raise ValueError(f"{name}: codec {unknown[0]!r} is not one for numbers or text")
 
 
 def save_weights(path: Path, module: torch.nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Tries operators of other packages before the first job; their mistakes would else show after the simulation."""
+"""Tries operators before the first job; what is wrong with them would else show after the simulation."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ import warnings
 from dataclasses import replace
 
 from eddymark.config.findings import Problem
-from eddymark.config.schema import Experiment, Surrogate
-from eddymark.operators import OPERATORS
+from eddymark.config.schema import Experiment
 
 # Whatever needs torch is imported only when there is an operator to try.
 
 
-def is_foreign(surrogate: Surrogate) -> bool:
-    """Return whether a surrogate's operator is of another package; those of eddymark are checked without building."""
-    return surrogate.operator is not None and surrogate.operator.type not in OPERATORS
-
-
-def try_foreign_operators(experiment: Experiment) -> list[Problem]:
-    """Return what is wrong with the operators of other packages, each built and applied once on its LES grid.
+def try_operators(experiment: Experiment) -> list[Problem]:
+    """Return what is wrong with the operators of the surrogates, each built and applied once on its LES grid.
 
     Arguments:
         experiment: an experiment with no other problem.
@@ -28,7 +22,7 @@ def try_foreign_operators(experiment: Experiment) -> list[Problem]:
     on_processor = experiment.model_copy(update={"device": "cpu"})
     for flow, model in models:
         surrogate = experiment.flows[flow].surrogates[model]
-        if not is_foreign(surrogate):
+        if surrogate.operator is None:
             continue
         from eddymark.operators.build import OperatorError
         from eddymark.stepping.build import trainable_stepper

@@ -254,6 +254,41 @@ BAD: list[tuple[str, str, Any, str]] = [
         100,
         "schedule.warm_up_steps: expected fewer than the training steps (100), found 100",
     ),
+    (
+        FLOW,
+        "sampling.interval",
+        1e-300,
+        "sampling.interval: expected a train stretch of at most 1000000 intervals, found 1e-300",
+    ),
+    (FLOW, "sampling.shards", 10**6, "sampling.shards: expected less than or equal to 10000, found 1000000"),
+    (FLOW, "viscosity", 1e300, "viscosity: expected less than or equal to 1000000000000, found 1e+300"),
+    (
+        FLOW,
+        "validation.rollout_length",
+        1e9,
+        "validation.rollout_length: expected at most 1000000 intervals, found 1000000000.0",
+    ),
+    (
+        FLOW,
+        "large_eddy_simulations.smagorinsky.closure.arguments.smagorinsky_constant",
+        "0.17",
+        "large_eddy_simulations.smagorinsky.closure.arguments.smagorinsky_constant: expected a positive number, "
+        "found '0.17'",
+    ),
+    (FNO, "operator.arguments.width", 0, "operator.arguments.width: expected a positive whole number, found 0"),
+    (
+        HYBRID,
+        "operator",
+        {"type": "convolutional", "arguments": {"width": 8, "layers": 1}},
+        "operator.arguments: expected arguments that convolutional accepts, found width must be at least 1 and layers "
+        "at least 2; got 8 and 1",
+    ),
+    (
+        "config.yaml",
+        "flows",
+        {"kolmogorov": {}, "Kolmogorov": {"base": "kolmogorov"}},
+        "flows.Kolmogorov: expected a name of its own, found one that clashes with flows.kolmogorov",
+    ),
     (FNO, "seeds", [1, 1], "seeds: expected at least one seed and each once, found [1, 1]"),
     ("config.yaml", "sed", 1, "sed: expected a known key, found an unknown key; did you mean seed?"),
     ("config.yaml", "device", "gpu", "device: expected 'auto', 'cpu' or 'cuda', found 'gpu'; did you mean cpu?"),

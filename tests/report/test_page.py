@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from eddymark.config import load_experiment
+from eddymark.errors import EddymarkError
 from eddymark.report.page import configuration
 from eddymark.report.standings import Estimate
 from eddymark.report.text import interval
@@ -282,5 +283,5 @@ def test_a_missing_artifact_is_an_error(tree: Tree, tmp_path: Path) -> None:
     results = tmp_path / "results"
     shutil.copytree(tree.results, results)
     (results / "kolmogorov" / "validate" / "fno-seed0" / "scores.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=r"fno-seed0/scores\.csv"):
+    with pytest.raises(EddymarkError, match=r"fno-seed0/scores\.csv"):
         report.run(tree.experiment, results=results, output=tmp_path / "report", work=tmp_path)

@@ -12,14 +12,13 @@ import shlex
 import yaml
 
 from eddymark.jobs import STOP_WITH_PARENT
-from eddymark.config import ConfigurationError, experiment_from_mapping
+from eddymark.config import experiment_from_mapping
 from eddymark.locks import release_stale_locks
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
-from eddymark.trial import is_foreign, try_foreign_operators
+from eddymark.trial import try_operators
 
 RESULTS = str(config.get("results", "results"))
-DEFAULT = Path("config", "config.yaml")
 
 
 def load(further=None):
@@ -33,10 +32,7 @@ def load(further=None):
     try:
         return experiment_from_mapping(described, DEFAULT.parent, files, further)
     except ConfigurationError as error:
-        for finding in error.findings:
-            print(finding, file=sys.stderr)
-        sys.stderr.flush()
-        raise SystemExit(2)
+        stop(error)
 
 
 def write_once(path, text):
@@ -49,18 +45,17 @@ RUNNING = release_stale_locks(Path(".snakemake")) if workflow.is_main_process el
 
 EXPERIMENT = load()
 JOBS = plan(EXPERIMENT)
-STALE = mark_stale(JOBS, Path(RESULTS))
-
-
-def trains_foreign_operator(job):
-    return job.stage == "train" and is_foreign(
-        EXPERIMENT.flows[job.flow].surrogates[job.name]
-    )
+try:
+    if workflow.is_main_process:
+        require_writable(Path(RESULTS))
+    STALE = mark_stale(JOBS, Path(RESULTS))
+except EddymarkError as error:
+    stop(error)
 
 
 # Not in the processes of the jobs, and not if there is nothing to train: it takes seconds.
-if workflow.is_main_process and any(trains_foreign_operator(JOBS[f]) for f in STALE):
-    load(try_foreign_operators)
+if workflow.is_main_process and any(JOBS[f].stage == "train" for f in STALE):
+    load(try_operators)
 
 # Jobs that start later, or on another machine, see the experiment as it is now.
 RESOLVED = EXPERIMENT.model_dump_json(indent=1)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from eddymark.config.documents import NAME
 from eddymark.config.findings import Problem, show
 from eddymark.config.model_checks import (
+    MOST_OUTPUTS,
     check_large_eddy_simulation,
     check_surrogate,
     check_time_step,
+    count,
     intervals,
 )
 from eddymark.config.names import check_folder_name, check_stepper_names, registered_flows
@@ -34,8 +36,12 @@ _FEWEST_BOOTSTRAP_SAMPLES = 100
 
 def check_experiment(experiment: Experiment) -> Iterator[Problem]:
     """Yield what is wrong with the experiment apart from its flows."""
+    taken: dict[str, str] = {}
     for name in experiment.flows:
         yield from check_folder_name(("flows", name, NAME), name, reserved=("report", "plan.yaml"))
+        other = taken.setdefault(name.lower(), name)
+        if other != name:
+            yield Problem(("flows", name, NAME), "a name of its own", f"one that clashes with flows.{other}")
 
 
 def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
@@ -156,6 +162,9 @@ def _check_sampling(flow: Flow) -> Iterator[Problem]:
         if intervals(stretch, sampling.interval) < 1:
             path = ("sampling", "splits", split, "length")
             yield Problem(path, f"at least one interval ({sampling.interval:g})", show(stretch.length))
+        if intervals(stretch, sampling.interval) > MOST_OUTPUTS:
+            expected = f"a {split} stretch of at most {MOST_OUTPUTS} intervals"
+            yield Problem(("sampling", "interval"), expected, show(sampling.interval))
     if sampling.runs * sampling.splits.test.stretches < 2:
         path = ("sampling", "splits", "test", "stretches")
         yield Problem(path, "at least 2 test trajectories (runs times stretches)", "1")
@@ -173,6 +182,9 @@ def _check_validation(flow: Flow) -> Iterator[Problem]:
     elif validation.statistics_start > validation.rollout_length - interval:
         expected = f"at least one interval before the end of the rollouts ({validation.rollout_length:g})"
         yield Problem(("validation", "statistics_start"), expected, show(validation.statistics_start))
+    if count(validation.rollout_length, interval) > MOST_OUTPUTS:
+        expected = f"at most {MOST_OUTPUTS} intervals"
+        yield Problem(("validation", "rollout_length"), expected, show(validation.rollout_length))
     for key in ("energy", "enstrophy"):
         low, high = getattr(validation.survival, key)
         if not low < 1 < high:

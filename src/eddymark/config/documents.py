@@ -13,8 +13,11 @@ from eddymark.config.findings import ConfigurationError, Finding, show
 
 Keys = tuple[str | int, ...]
 
-NAME = ""
-"""Last element of a path which means the name of a section, not what is in it: the two may stand in two files."""
+NAME = "\0"
+"""Last element of a path which means the name of a section, not what is in it: the two may stand in two files.
+
+No key of a YAML file can be equal to it.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,12 @@ class Place:
     @property
     def key(self) -> str:
         """The key as the user would write it: `schedule.learning_rate`."""
-        return ".".join(str(key) for key in self.keys) or "the whole file"
+        return ".".join(map(_key, self.keys)) or "the whole file"
+
+
+def _key(key: object) -> str:
+    """Return a key as it is, or quoted and short if it would not look like one."""
+    return str(key) if re.fullmatch(r"[^\s.:'\"]{1,60}", str(key)) else show(key)
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,25 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """Safe YAML, in which `1e-3` is a number as in YAML 1.2."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, TypeError):
+            # What PyYAML lets through: 2026-13-45, !!int word, 0x_, …
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"no {kind} that can be read", node.start_mark
+            ) from None
+
+
+_TEMPLATE = "__use_yte__"
+"""Key of YAML files whose values Snakemake executes as Python before anybody else sees them."""
+
+_DEEPEST = 50
+"""Most sections in one another; an experiment has about ten."""
+
+_LARGEST = 100_000
+"""Most values of one file, aliases followed."""
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -122,20 +149,28 @@ def read_document(path: Path) -> Document:
         ConfigurationError: if the file cannot be read, is not YAML, repeats a key or is not a mapping.
     """
     name = label(path)
+    loader = None
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=_Loader)
+        text = path.read_text(encoding="utf-8-sig")
+        loader = _Loader(text)
+        _check_depth(text)
+        node = loader.get_single_node()
+        _check_size(node)
         repeated = list(_repeated_keys(node, ())) if node is not None else []
-        value = yaml.load(text, Loader=_Loader)  # a SafeLoader
+        value = loader.construct_document(node) if node is not None else None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "text in another encoding"
         raise ConfigurationError([Finding(name, "the whole file", "a readable YAML file", reason)]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}" if mark else "the whole file"
-        raise ConfigurationError([Finding(name, where, "valid YAML", str(error.problem))]) from None
+        found = str(error.problem).removeprefix("found ")
+        raise ConfigurationError([Finding(name, where, "valid YAML", found)]) from None
     except yaml.YAMLError as error:
         raise ConfigurationError([Finding(name, "the whole file", "valid YAML", str(error))]) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
     findings = [
         Finding(name, Place(name, keys).key, "every key once", f"it again in line {line}") for keys, line in repeated
     ]
@@ -143,9 +178,43 @@ def read_document(path: Path) -> Document:
         value = {}
     if not isinstance(value, dict):
         findings.append(Finding(name, "the whole file", "a mapping of keys to values", show(value)))
+    elif _TEMPLATE in value:
+        findings.append(Finding(name, _TEMPLATE, "no template (Snakemake would execute what stands in it)", "one"))
     if findings:
         raise ConfigurationError(findings)
     return Document(value, {(): Place(name, ())})
+
+
+def _check_depth(text: str) -> None:
+    """Raise an error where a text is nested deeper than any experiment; readers of YAML are recursive."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            problem = f"more than {_DEEPEST} sections in one another"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+
+
+def _check_size(root: yaml.Node | None) -> None:
+    """Raise an error if a document is endless, or huge, once all its aliases are followed."""
+    sizes: dict[int, tuple[int, int]] = {}
+
+    def measure(node: yaml.Node) -> tuple[int, int]:
+        """Return how many values a node stands for and how deep they go; an alias comes after its anchor."""
+        if id(node) not in sizes:
+            sizes[id(node)] = (_LARGEST, 0)
+            pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+            items = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in pairs for part in pair]
+            below = [measure(item) for item in items]
+            size, depth = 1 + sum(size for size, _ in below), 1 + max((depth for _, depth in below), default=0)
+            if size > _LARGEST or depth > _DEEPEST:
+                problem = f"aliases that make more than {_LARGEST} values or {_DEEPEST} sections in one another"
+                raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+            sizes[id(node)] = size, depth
+        return sizes[id(node)]
+
+    if root is not None:
+        measure(root)
 
 
 def _repeated_keys(node: yaml.Node, path: Keys) -> list[tuple[Keys, int]]:

@@ -18,13 +18,21 @@ Path = tuple[str | int, ...]
 STABILITY_LIMITS = {"runge_kutta_4": 2.8, "runge_kutta_3": 1.7}
 """Largest courant_number of each integrator: where its stability region leaves the imaginary axis."""
 
+MOST_OUTPUTS = 10**6
+"""Most outputs of a stretch of data or a rollout."""
+
 _GIVEN_TO_CLOSURES = ("space", "filter_width", "viscosity")
 _GIVEN_TO_OPERATORS = ("in_channels", "out_channels", "dimension")
 
 
 def intervals(stretch: Stretch, interval: float) -> int:
     """Return how many output intervals fit into a stretch."""
-    return round(stretch.length / interval)
+    return count(stretch.length, interval)
+
+
+def count(length: float, interval: float) -> int:
+    """Return how many intervals a length has, `MOST_OUTPUTS` + 1 if there are more."""
+    return round(min(length / interval, MOST_OUTPUTS + 1))
 
 
 def check_time_step(path: Path, integrator: str, courant_number: float) -> Iterator[Problem]:
@@ -115,18 +123,20 @@ def _check_operator(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
 def _check_arguments(
     path: Path, kind: str, dotted_path: str, arguments: dict[str, Any], given: Iterable[str]
 ) -> Iterator[Problem]:
-    """Yield a problem for each argument that the registered class does not take, and each that it misses."""
+    """Yield a problem for each argument that the registered class does not take or misses, or with a wrong value."""
     accepted = constructor_arguments(dotted_path)
     if accepted is None:
         return
-    own = {name: required for name, required in accepted.items() if name not in given}
+    own = {name: argument for name, argument in accepted.items() if name not in given}
     nearest = {name: nearest_name(name, own) for name in arguments if name not in own}
     for name, option in nearest.items():
         expected = f"an argument of {kind} ({', '.join(own) or 'it has none'})"
         yield Problem((*path, name), expected, "an unknown key", option)
-    for name, required in own.items():
-        if required and name not in arguments and name not in nearest.values():
+    for name, argument in own.items():
+        if argument.required and name not in arguments and name not in nearest.values():
             yield Problem((*path, name), f"a value ({kind} needs it)", "nothing")
+        if name in arguments and (wanted := argument.expected(arguments[name])) is not None:
+            yield Problem((*path, name), wanted, show(arguments[name]))
 
 
 def _check_curriculum(path: Path, objective: Objective) -> Iterator[Problem]:
@@ -157,6 +167,6 @@ def _check_windows(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
             expected = f"at most {room} intervals (a training stretch less the history)"
             yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
     longest = outputs["validation"] - history
-    if round(surrogate.schedule.validation_length / sampling.interval) > longest:
+    if count(surrogate.schedule.validation_length, sampling.interval) > longest:
         expected = f"at most {longest * sampling.interval:g} (a validation stretch less the history)"
         yield Problem((*path, "schedule", "validation_length"), expected, show(surrogate.schedule.validation_length))

@@ -17,6 +17,9 @@ from eddymark.operators import OPERATORS
 TRAINED_CLOSURES = ("fitted_spectral_viscosity",)
 """Closures whose constants are fitted in training."""
 
+_LONGEST_NAME = 60
+"""Names of a flow, a model and a seed together name a folder, which may have 255 letters."""
+
 _RESERVED_STEPPERS = ("dns", *CONTROLS, "cost")
 
 
@@ -24,6 +27,8 @@ def check_folder_name(path: tuple[str | int, ...], name: str, reserved: tuple[st
     """Yield a problem if a name cannot be a folder's name in the results."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         yield Problem(path, "a name of letters, digits, _ and - (it becomes a folder)", show(name))
+    elif len(name) > _LONGEST_NAME:
+        yield Problem(path, f"a name of at most {_LONGEST_NAME} letters (it becomes a folder)", show(name))
     elif name.lower() in reserved:
         yield Problem(path, f"a name other than {', '.join(reserved)}", show(name))
 

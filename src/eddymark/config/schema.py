@@ -12,9 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-PositiveInteger = Annotated[int, Field(ge=1)]
+# The upper limits are beyond every experiment and keep what is computed from these numbers finite.
+Positive = Annotated[float, Field(gt=0, le=1e12)]
+NonNegative = Annotated[float, Field(ge=0, le=1e12)]
+PositiveInteger = Annotated[int, Field(ge=1, le=10**9)]
+Points = tuple[Annotated[int, Field(ge=8, le=2**16)], ...]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Precision = Literal["float32", "float64"]
 Integrator = Literal["runge_kutta_4", "runge_kutta_3"]
 
@@ -28,7 +31,7 @@ def _length(value: Any) -> Any:
     return value
 
 
-Length = Annotated[float, BeforeValidator(_length), Field(gt=0)]
+Length = Annotated[float, BeforeValidator(_length), Field(gt=0, le=1e12)]
 
 
 class Model(BaseModel):
@@ -71,7 +74,7 @@ class InitialState(Model):
 class DirectNumericalSimulation(Model):
     """Grid and time stepping of the DNS."""
 
-    points: tuple[Annotated[int, Field(ge=8)], ...]
+    points: Points
     integrator: Integrator = "runge_kutta_4"
     courant_number: Positive = 2.0
     """Largest dt * max(sum_i |u_i| k_i,max); RK4 is stable up to 2.8, RK3 up to 1.7."""
@@ -89,7 +92,7 @@ class Filter(Model):
 class LargeEddyGrid(Model):
     """The coarse grid on which LES and surrogates live. It resolves |k_i| <= (points - 1) // 3."""
 
-    points: tuple[Annotated[int, Field(ge=8)], ...]
+    points: Points
     filter: Filter = Filter()
 
 
@@ -114,7 +117,7 @@ class Sampling(Model):
 
     runs: PositiveInteger
     """Number of independent runs (own initial state each)."""
-    shards: PositiveInteger = 1
+    shards: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Number of parallel jobs the runs are spread over."""
     spin_up: NonNegative
     """Discarded at the start of every run, turnover times."""
@@ -179,7 +182,7 @@ class Schedule(Model):
     batch_size: PositiveInteger = 8
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 1e-4
-    warm_up_steps: Annotated[int, Field(ge=0)] = 50
+    warm_up_steps: Annotated[int, Field(ge=0, le=10**9)] = 50
     gradient_clip: Positive = 1.0
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the exponential moving average of the weights; the average is what is validated and stored."""
@@ -204,7 +207,7 @@ class Surrogate(Model):
     objective: Objective = Objective()
     augmentation: Augmentation = Augmentation()
     schedule: Schedule
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
 
 
 class Survival(Model):
@@ -258,7 +261,7 @@ class Experiment(Model):
     """Everything that determines the results."""
 
     name: str
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision = "float32"
     """Precision of training, rollouts and timing: the same for LES and surrogates."""

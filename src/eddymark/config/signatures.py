@@ -4,13 +4,45 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import math
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+_LARGEST_COUNT = 2**16
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a constructor.
+
+    Arguments:
+        required: whether it has no default.
+        kinds: the types of its annotation, as they are written; empty without one.
+    """
+
+    required: bool
+    kinds: frozenset[str]
+
+    def expected(self, value: Any) -> str | None:
+        """Return in words what should stand in place of a value, None if the value will do.
+
+        All numbers that registered classes take are positive.
+        """
+        if not self.kinds or not self.kinds <= {"int", "float", "None"}:
+            return None
+        if value is None and "None" in self.kinds:
+            return None
+        finite = type(value) in (int, float) and 0 < value < math.inf
+        if "float" in self.kinds:
+            return None if finite else "a positive number"
+        return None if finite and type(value) is int and value <= _LARGEST_COUNT else "a positive whole number"
 
 
 @cache
-def constructor_arguments(dotted_path: str) -> dict[str, bool] | None:
-    """Return the arguments of a class's constructor and whether each is required, or None if it takes any.
+def constructor_arguments(dotted_path: str) -> dict[str, Argument] | None:
+    """Return the arguments of a class's constructor, or None if it takes any.
 
     Arguments:
         dotted_path: module and class, such as `eddymark.closures.smagorinsky.Smagorinsky`.
@@ -28,9 +60,14 @@ def constructor_arguments(dotted_path: str) -> dict[str, bool] | None:
     arguments = constructor.args
     if arguments.kwarg is not None:
         return None
-    positional = [argument.arg for argument in arguments.posonlyargs + arguments.args][1:]
-    required = dict.fromkeys(positional, True)
-    required.update(dict.fromkeys(positional[len(positional) - len(arguments.defaults) :], False))
+    positional = (arguments.posonlyargs + arguments.args)[1:]
+    without = len(positional) - len(arguments.defaults)
+    found = {argument.arg: Argument(index < without, _kinds(argument)) for index, argument in enumerate(positional)}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        required[argument.arg] = default is None
-    return required
+        found[argument.arg] = Argument(default is None, _kinds(argument))
+    return found
+
+
+def _kinds(argument: ast.arg) -> frozenset[str]:
+    text = "" if argument.annotation is None else ast.unparse(argument.annotation)
+    return frozenset(filter(None, text.split(" | ")))

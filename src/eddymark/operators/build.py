@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,7 +66,8 @@ def build_operator(
     takes.
 
     Arguments:
-        type: a name in `OPERATORS`, or the dotted path of a class or function which returns a torch module.
+        type: a name in `OPERATORS`, or the dotted path of a torch.nn.Module class, or of a function
+            which is annotated to return one.
         arguments: keyword arguments from the experiment.
         in_channels, out_channels: numbers of channels that the stepper needs.
         dimension: number of grid axes.
@@ -126,7 +128,21 @@ def _find(type: str) -> Callable[..., nn.Module]:
         hint = f"{module}.{nearest}" if nearest else None
         raise OperatorError(type, Problem(("type",), f"a class or function of {module}", show(name), hint))
     found: Callable[..., nn.Module] = getattr(package, name)
+    if not _makes_modules(found):
+        # Not even tried: `os.system` is a function of an installed package, too.
+        raise OperatorError(type, Problem(("type",), "a torch.nn.Module", show(type)))
     return found
+
+
+def _makes_modules(found: Any) -> bool:
+    """Return whether something is a class of modules, or a function whose annotation says that it returns one."""
+    result = found
+    if inspect.isfunction(found):
+        try:
+            result = typing.get_type_hints(found).get("return")
+        except Exception:  # annotations can be any text
+            return False
+    return inspect.isclass(result) and issubclass(result, nn.Module)
 
 
 def _parameters(constructor: Callable[..., nn.Module], type: str) -> dict[str, inspect.Parameter]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,14 @@ import xarray as xr
 
 from eddymark.config.schema import Experiment, Flow
 from eddymark.config.steppers import StepperName, stepper_names
+from eddymark.errors import EddymarkError
 from eddymark.records import read_record
 from eddymark.storage import open_trajectories
 
 SPLITS = ("train", "validation", "test")
 LEARNED = ("surrogate", "hybrid")
+
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def collect(experiment: Experiment, *, results: Path) -> Results:
         results: root of the results tree.
 
     Raises:
-        FileNotFoundError: an artifact of the experiment is missing.
+        EddymarkError: an artifact of the experiment is missing or damaged.
     """
     flows = tuple(_flow(name, flow, results / name) for name, flow in experiment.flows.items())
     return Results(experiment, flows, _records(experiment, results))
@@ -179,8 +183,26 @@ def _flow(name: str, flow: Flow, folder: Path) -> FlowResults:
     )
     validate = folder / "validate"
     steppers = tuple(_stepper(stepper, validate / stepper.folder) for stepper in stepper_names(flow))
-    timings = pd.read_csv(validate / "cost" / "cost.csv")
+    timings = _read(validate / "cost" / "cost.csv", pd.read_csv)
     return FlowResults(name, flow, _data(folder / "generate", flow), trainings, steppers, timings)
+
+
+def _read(path: Path, reader: Callable[[Path], Content]) -> Content:
+    try:
+        return reader(path)
+    except Exception as error:  # whatever a damaged file makes a library raise
+        raise EddymarkError(f"{path}: cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    return content
+
+
+def _read_statistics(path: Path) -> xr.Dataset:
+    return xr.load_dataset(path, engine="h5netcdf")
 
 
 def _data(folder: Path, flow: Flow) -> DataSummary:
@@ -195,13 +217,14 @@ def _data(folder: Path, flow: Flow) -> DataSummary:
             lengths[split] = float(data["turnovers"][-1])
             if split == "train":
                 attributes.append({str(key): value for key, value in data.attrs.items()})
-    budget = pd.concat([pd.read_csv(shard / "budget.csv") for shard in shards], ignore_index=True)
+    budget = pd.concat([_read(shard / "budget.csv", pd.read_csv) for shard in shards], ignore_index=True)
     return DataSummary(trajectories, lengths, tuple(attributes), budget)
 
 
 def _training(name: str, kind: str, seed: int, folder: Path) -> TrainingResults:
-    model = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    return TrainingResults(name, kind, seed, model, pd.read_csv(folder / "history.csv"), _measured(folder))
+    model = _read(folder / "model.json", _read_json)
+    history = _read(folder / "history.csv", pd.read_csv)
+    return TrainingResults(name, kind, seed, model, history, _measured(folder))
 
 
 def _stepper(stepper: StepperName, folder: Path) -> StepperResults:
@@ -210,9 +233,9 @@ def _stepper(stepper: StepperName, folder: Path) -> StepperResults:
         kind=stepper.kind,
         seed=stepper.seed,
         folder=folder,
-        scores=pd.read_csv(folder / "scores.csv"),
-        statistics=xr.load_dataset(folder / "statistics.nc", engine="h5netcdf"),
-        cost=json.loads((folder / "cost.json").read_text(encoding="utf-8")),
+        scores=_read(folder / "scores.csv", pd.read_csv),
+        statistics=_read(folder / "statistics.nc", _read_statistics),
+        cost=_read(folder / "cost.json", _read_json),
         measured=_measured(folder),
     )
 

@@ -21,7 +21,7 @@ def run(experiment: Experiment, *, results: Path, output: Path, work: Path) -> N
         work: not needed, the page is drawn in one go.
 
     Raises:
-        FileNotFoundError: an artifact of the experiment is missing.
+        EddymarkError: an artifact of the experiment is missing or damaged.
     """
     report = build(collect(experiment, results=results))
     for folder in ("figures", "tables"):

@@ -13,6 +13,7 @@ from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.schema import LargeEddySimulation as LargeEddySimulationConfiguration
 from eddymark.config.steppers import find_stepper
+from eddymark.errors import EddymarkError
 from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
@@ -30,9 +31,19 @@ from eddymark.storage import load_weights, open_trajectories
 
 
 def select_device(experiment: Experiment) -> torch.device:
-    """Return the device of an experiment; `auto` is CUDA where there is one."""
+    """Return the device of an experiment; `auto` is CUDA where there is one.
+
+    Raises:
+        EddymarkError: if there is no such device.
+    """
     if experiment.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if experiment.device == "cuda" and not torch.cuda.is_available():
+        reason = "no NVIDIA driver or device" if torch.backends.cuda.is_built() else "a build for CPUs"
+        raise EddymarkError(
+            f"device: cuda, but torch {torch.__version__} finds none ({reason}); set device: auto or cpu, or install "
+            "a CUDA build of torch"
+        )
     return torch.device(experiment.device)
 
 
