@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -190,6 +191,19 @@ def test_a_killed_job_is_recognised_in_the_log_of_snakemake() -> None:
     hint = killed_hint("Command 'exec python' died with <Signals.SIGKILL: 9>.")
     assert hint is not None
     assert "memory ran out: run again with fewer --cores" in hint
+
+
+@pytest.mark.parametrize("python", ["./old", "./missing"])
+def test_make_refuses_an_old_python_with_one_line(tmp_path: Path, python: str) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    # An interpreter that answers as Python 3.9 does when it is asked for its version.
+    (tmp_path / "old").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "old").chmod(0o755)
+    result = subprocess.run(["make", "report", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "Python 3.11 or newer is needed; choose one with PYTHON=..." in result.stderr.splitlines()
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_cuda_without_cuda_is_refused() -> None:

@@ -256,9 +256,9 @@ BAD: list[tuple[str, str, Any, str]] = [
     ),
     (
         FLOW,
-        "sampling.interval",
-        1e-300,
-        "sampling.interval: expected a train stretch of at most 1000000 intervals, found 1e-300",
+        "sampling.splits.train.length",
+        1e9,
+        "sampling.splits.train.length: expected at most 1000000 intervals, found 1000000000.0",
     ),
     (FLOW, "sampling.shards", 10**6, "sampling.shards: expected less than or equal to 10000, found 1000000"),
     (FLOW, "viscosity", 1e300, "viscosity: expected less than or equal to 1000000000000, found 1e+300"),

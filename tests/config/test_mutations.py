@@ -73,7 +73,7 @@ def assert_has_a_dag(files: Files, folder: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "rule report:" in result.stdout + result.stderr
+    assert re.search(r"^report +1$", result.stdout + result.stderr, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("kind", TEXTS)

@@ -163,8 +163,8 @@ def _check_sampling(flow: Flow) -> Iterator[Problem]:
             path = ("sampling", "splits", split, "length")
             yield Problem(path, f"at least one interval ({sampling.interval:g})", show(stretch.length))
         if intervals(stretch, sampling.interval) > MOST_OUTPUTS:
-            expected = f"a {split} stretch of at most {MOST_OUTPUTS} intervals"
-            yield Problem(("sampling", "interval"), expected, show(sampling.interval))
+            path = ("sampling", "splits", split, "length")
+            yield Problem(path, f"at most {MOST_OUTPUTS} intervals", show(stretch.length))
     if sampling.runs * sampling.splits.test.stretches < 2:
         path = ("sampling", "splits", "test", "stretches")
         yield Problem(path, "at least 2 test trajectories (runs times stretches)", "1")
