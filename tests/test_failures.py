@@ -27,6 +27,9 @@ from eddymark.storage import save_weights, write_trajectories
 from tests.test_storage import dataset
 from tests.training.conftest import experiment
 
+# TensorBoard writes in a thread of its own, which ends with the error that the next call to it reports.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
 REPOSITORY = Path(__file__).parents[1]
 MEGABYTE = 2**20
 
