@@ -23,7 +23,7 @@ from eddymark.plan import plan
 from eddymark.records import RECORD, mark_stale
 from eddymark.report.collect import collect
 from eddymark.storage import load_weights, read_trajectories, write_trajectories
-from eddymark.training.loop import CHECKPOINT
+from eddymark.training import checkpoint
 from tests.report.conftest import Tree, tree  # noqa: F401
 from tests.small_experiment import write_experiment
 from tests.test_storage import dataset
@@ -52,12 +52,19 @@ def mark(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
-def test_a_checkpoint(results: Path, tmp_path: Path, mark: Path, save: Callable[..., Any]) -> None:  # noqa: F811
+def test_a_checkpoint(
+    results: Path,  # noqa: F811
+    tmp_path: Path,
+    mark: Path,
+    save: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder = tmp_path / "training"
     (folder / "work").mkdir(parents=True)
-    save({"state_dict": Payload(mark)}, folder / "work" / CHECKPOINT)
-    with contextlib.suppress(Exception):  # refused, or the training starts again
-        run(experiment(steps=6), results, folder)
+    save({"state_dict": Payload(mark)}, folder / "work" / "new.partial")
+    checkpoint.keep(folder / "work" / "new.partial", 3)
+    run(experiment(steps=6), results, folder)
+    assert "is not used (it is not a checkpoint)" in capsys.readouterr().err
     assert not mark.exists()
 
 

@@ -108,4 +108,4 @@ def test_a_complete_surrogate_needs_no_file_and_its_mistakes_are_found_where_it_
 
 @pytest.mark.parametrize("file", sorted((CONFIG / "experiments").glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_experiments_of_the_repository_are_valid(file: Path) -> None:
-    assert set(load_experiment([CONFIG / "config.yaml", file]).flows) >= {"forced_isotropic", "kolmogorov"}
+    assert load_experiment([CONFIG / "config.yaml", file]).name == file.stem
