@@ -1,4 +1,7 @@
-"""Tries operators of other packages before the first job; their mistakes would else show after the simulation."""
+"""Tries what comes from elsewhere before the first job: operators of other packages, and sources of fields.
+
+Their mistakes would else show after the simulation, or one by one.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,34 @@ from eddymark.config.findings import Problem
 from eddymark.config.schema import Experiment, Surrogate
 from eddymark.operators import OPERATORS
 
-# Whatever needs torch is imported only when there is an operator to try.
+# Whatever needs torch is imported only when there is something to try.
+
+
+def try_out(experiment: Experiment) -> list[Problem]:
+    """Return what is wrong with sources and with operators of other packages; for arguments see these."""
+    return [*inspect_sources(experiment), *try_foreign_operators(experiment)]
+
+
+def inspect_sources(experiment: Experiment) -> list[Problem]:
+    """Return what does not fit in the files of each source; no field is read.
+
+    Arguments:
+        experiment: an experiment with no other problem.
+    """
+    problems = []
+    for name, flow in experiment.flows.items():
+        if flow.source is None:
+            continue
+        from eddymark.external.catalogue import catalogue
+        from eddymark.external.selection import check_lengths
+        from eddymark.external.store import SourceError
+        from eddymark.flows.build import build_flow
+
+        try:
+            check_lengths(build_flow(flow), catalogue(flow))
+        except SourceError as error:
+            problems.append(Problem(("flows", name, "source"), error.expected, f"{error.found} in {error.where}"))
+    return problems
 
 
 def is_foreign(surrogate: Surrogate) -> bool:

@@ -16,7 +16,7 @@ from eddymark.config import ConfigurationError, experiment_from_mapping
 from eddymark.locks import release_stale_locks
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
-from eddymark.trial import is_foreign, try_foreign_operators
+from eddymark.trial import is_foreign, try_out
 
 RESULTS = str(config.get("results", "results"))
 DEFAULT = Path("config", "config.yaml")
@@ -52,15 +52,17 @@ JOBS = plan(EXPERIMENT)
 STALE = mark_stale(JOBS, Path(RESULTS))
 
 
-def trains_foreign_operator(job):
-    return job.stage == "train" and is_foreign(
-        EXPERIMENT.flows[job.flow].surrogates[job.name]
+def uses_foreign_things(job):
+    if job.stage == "train":
+        return is_foreign(EXPERIMENT.flows[job.flow].surrogates[job.name])
+    return (
+        job.stage == "generate" and EXPERIMENT.flows[job.flow].source is not None
     )
 
 
-# Not in the processes of the jobs, and not if there is nothing to train: it takes seconds.
-if workflow.is_main_process and any(trains_foreign_operator(JOBS[f]) for f in STALE):
-    load(try_foreign_operators)
+# Not in the processes of the jobs, and not if there is nothing to try: it takes seconds.
+if workflow.is_main_process and any(uses_foreign_things(JOBS[f]) for f in STALE):
+    load(try_out)
 
 # Jobs that start later, or on another machine, see the experiment as it is now.
 RESOLVED = EXPERIMENT.model_dump_json(indent=1)

@@ -67,6 +67,7 @@ def _attributes(
     experiment: Experiment, flow_name: str, split: str, sampled: SampledRuns, budget: dict[str, float]
 ) -> dict[str, Any]:
     flow = experiment.flows[flow_name]
+    assert flow.direct_numerical_simulation is not None
     return {
         "title": f"filtered DNS of {flow_name}",
         "flow": flow_name,
