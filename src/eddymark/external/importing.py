@@ -79,39 +79,45 @@ class Import:
         self.stretches: list[Stretch] = select(flow, shard)
         self.summary = Summary()
         self.device = device
-        dtype = torch.float64 if self.catalogue.double else torch.float32
+        # On the LES grid double precision costs little, and tells rounding from what lies beyond the cut-off.
+        double = self.catalogue.double or self.catalogue.points == flow.coarse_grid.points
+        dtype = torch.float64 if double else torch.float32
         self.restriction = Restriction(flow, self.catalogue.points, dtype=dtype, device=device)
 
     def run_of(self, stretch: Stretch) -> int:
         """Return the run from which a stretch was cut."""
         return self.catalogue.trajectories[stretch.number].run
 
-    def states(self, stretch: Stretch) -> Iterator[NDArray[np.float32]]:
+    def reader(self) -> Reader:
+        """Return what reads the files, to be used as a context."""
+        source = self.flow.configuration.source
+        assert source is not None
+        return Reader(source, self.flow.coarse_grid.dimension)
+
+    def states(self, stretch: Stretch, reader: Reader) -> Iterator[NDArray[np.float32]]:
         """Yield the filtered states of a stretch in order, `(time, d, *LES grid)`, in flow units.
 
         Raises:
             SourceError: if a state is not finite, or no velocity of an incompressible flow.
         """
-        source, grid = self.flow.configuration.source, self.restriction.grid
-        assert source is not None
+        grid = self.restriction.grid
         trajectory = self.catalogue.trajectories[stretch.number]
         size = BLOCK_BYTES // (4 * grid.dimension * int(np.prod(grid.points)))
         # Whole chunks of what is written, if several outputs fit into memory.
         size = size - size % CHUNK_OUTPUTS if size > CHUNK_OUTPUTS else max(1, size)
         output = stretch.first
-        with Reader(source, grid.dimension) as reader:
-            for block in reader.blocks(trajectory, stretch.first, stretch.last, size=size):
-                where = f"{trajectory.segments[0].path}, trajectory {stretch.number}"
-                finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
-                if not finite.all():
-                    bad = (output + int(np.argmin(finite))) * trajectory.stride
-                    raise SourceError(f"{where}, output {bad}", "finite numbers", "NaN or infinity")
-                velocity = torch.as_tensor(block, dtype=self.restriction.everything.dtype, device=self.device)
-                with torch.inference_mode():
-                    filtered, description = self.restriction(velocity * source.units.velocity)
-                self._record(stretch, output, description, where)
-                yield filtered.to(torch.float32).cpu().numpy()
-                output += len(block)
+        for block in reader.blocks(trajectory, stretch.first, stretch.last, size=size):
+            where = f"{trajectory.segments[0].path}, trajectory {stretch.number}"
+            finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
+            if not finite.all():
+                bad = (output + int(np.argmin(finite))) * trajectory.stride
+                raise SourceError(f"{where}, output {bad}", "finite numbers", "NaN or infinity")
+            velocity = torch.as_tensor(block, dtype=self.restriction.everything.dtype, device=self.device)
+            with torch.inference_mode():
+                filtered, description = self.restriction(velocity * reader.source.units.velocity)
+            self._record(stretch, output, description, where)
+            yield filtered.to(torch.float32).cpu().numpy()
+            output += len(block)
 
     def _record(self, stretch: Stretch, output: int, description: Description, where: str) -> None:
         divergence = float(description.divergence.max())

@@ -35,7 +35,7 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
     catalogue = imported.catalogue
     total, done = sum(1 + stretch.last - stretch.first for stretch in imported.stretches), 0
     with ExitStack() as stack, Progress(f"import of {flow_name}, shard {shard}", total) as progress:
-        files = {}
+        files, reader = {}, stack.enter_context(imported.reader())
         for split in SPLITS:
             own = [stretch for stretch in imported.stretches if stretch.split == split]
             file = TrajectoryFile(
@@ -49,7 +49,7 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
             files[split] = stack.enter_context(file)
             for number, stretch in enumerate(own):
                 begin = 0
-                for states in imported.states(stretch):
+                for states in imported.states(stretch, reader):
                     file.write(number, begin, states)
                     begin += len(states)
                     done += len(states)
