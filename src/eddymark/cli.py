@@ -103,10 +103,12 @@ def generate(
 ) -> None:
     """Simulate one shard of a flow's runs, or import it from the flow's source, and filter it to the LES grid."""
     with _job(f"{flow}/generate/{shard}", configfile, experiment, results) as (loaded, output, work):
-        from eddymark.stages import generate, importing
+        if loaded.flows[flow].source is None:
+            from eddymark.stages.generate import run
+        else:
+            from eddymark.stages.importing import run
 
-        stage = generate if loaded.flows[flow].source is None else importing
-        stage.run(loaded, flow, shard, results=results, output=output, work=work)
+        run(loaded, flow, shard, results=results, output=output, work=work)
 
 
 @app.command()
