@@ -112,6 +112,28 @@ def test_a_state_that_is_not_finite_is_named(tmp_path: Path) -> None:
         states(imported(tmp_path, fields))
 
 
+def test_chunks_that_are_missing_or_damaged_are_noticed(tmp_path: Path) -> None:
+    data = trajectory_dataset(
+        velocity(GRID_2D, trajectories=2), grid=GRID_2D, interval=INTERVAL, turnover_time=1.0, attributes={}
+    )
+    chunks = {"velocity": {"chunks": (1, 1, 2, 24, 16), "_FillValue": 0.0}}
+    data.to_zarr(tmp_path / "store", zarr_format=2, encoding=chunks)
+    damaged = tmp_path / "store" / "velocity" / "1.4.0.0.0"
+    flow_ = build_flow(flow({"files": str(tmp_path / "store")}))
+    damaged.unlink()
+    # xarray reads the fill value of a missing chunk as NaN; zeros come from stores without one.
+    with pytest.raises(SourceError, match=r"trajectory 1, output 4: expected finite numbers"):
+        states(Import(flow_, 0, device=torch.device("cpu")))
+    damaged.write_bytes(b"rubbish")
+    with pytest.raises(SourceError, match=r"store, trajectory 1: expected readable fields, found") as error:
+        states(Import(flow_, 0, device=torch.device("cpu")))
+    assert "\n" not in str(error.value)
+    fields = velocity(GRID_2D, trajectories=2)
+    fields[0, 2] = 0
+    with pytest.raises(SourceError, match=r"trajectory 0, output 2: expected a velocity, found zeros"):
+        states(imported(tmp_path, fields))
+
+
 def test_a_force_or_units_which_are_not_those_of_the_data_are_doubted(tmp_path: Path) -> None:
     taken = imported(tmp_path, velocity(GRID_2D, trajectories=2))
     states(taken)

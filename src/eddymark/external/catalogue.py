@@ -17,7 +17,7 @@ from eddymark.external.opening import open_store
 from eddymark.external.store import AXES, Array, SourceError, Store
 
 SPACING_TOLERANCE = 1e-4
-"""Relative difference between the spacing of the source and side / points; coordinates may be single precision."""
+"""Relative difference between the spacing of the source and side / points, beside rounding to single precision."""
 INTERVAL_TOLERANCE = 1e-4
 """Relative difference between sampling.interval and a multiple of the source's time step."""
 
@@ -128,9 +128,12 @@ def _check_coordinates(flow: Flow, store: Store) -> None:
         if values.shape != (points,):
             raise SourceError(where, f"{points} coordinates", f"shape {list(values.shape)}")
         values = values * flow.source.units.length
+        if not np.isfinite(values).all():
+            raise SourceError(where, "finite coordinates", "NaN or infinity")
         expected = flow.sides[axis] / points
         steps = np.diff(values)
-        if not np.all(np.abs(steps - expected) <= 2 * SPACING_TOLERANCE * max(expected, abs(values[-1]) / points)):
+        rounding = 4 * np.finfo(np.float32).eps * np.abs(values).max()
+        if not np.all(np.abs(steps - expected) <= SPACING_TOLERANCE * expected + rounding):
             text = f"{steps.min():.6g}" if np.ptp(steps) <= 1e-3 * abs(steps[0]) else "an uneven one"
             hint = " (does the file repeat the first point at the end?)" if _closed(steps, expected, points) else ""
             raise SourceError(where, f"a spacing of side / points = {expected:.6g} flow units", text + hint)
@@ -202,6 +205,8 @@ def _time_step(source: Source, stores: list[Store], index: int) -> float:
         raise SourceError(where, f"{sum(store.outputs for store in stores)} times", f"{len(time)}")
     if len(time) < 2:
         raise SourceError(where, "at least 2 outputs", f"{len(time)}")
+    if not np.isfinite(time).all():
+        raise SourceError(where, "finite times", "NaN or infinity")
     step = float(time[-1] - time[0]) / (len(time) - 1)
     rounding = 4 * np.finfo(np.float32).eps * float(np.abs(time).max())
     if step <= 0 or np.abs(time - time[0] - step * np.arange(len(time))).max() > 1e-3 * step + rounding:
@@ -271,7 +276,15 @@ class Reader:
             here = [output - begin for output in wanted if begin <= output < begin + segment.outputs]
             begin += segment.outputs
             if here:
-                yield self._open(segment.path).read(segment.index, slice(here[0], here[-1] + 1, wanted.step))
+                yield self._read(segment, slice(here[0], here[-1] + 1, wanted.step))
+
+    def _read(self, segment: Segment, outputs: slice) -> Array:
+        store = self._open(segment.path)
+        try:
+            return store.read(segment.index, outputs)
+        except Exception as error:  # whatever a damaged chunk or a missing codec makes the libraries raise
+            found = " ".join(f"{type(error).__name__}: {error}".split())
+            raise SourceError(f"{segment.path}, trajectory {segment.index}", "readable fields", found) from error
 
     def _open(self, path: Path) -> Store:
         if self._store is None or self._store.path != path:

@@ -112,6 +112,10 @@ class Import:
             if not finite.all():
                 bad = (output + int(np.argmin(finite))) * trajectory.stride
                 raise SourceError(f"{where}, output {bad}", "finite numbers", "NaN or infinity")
+            moving = block.reshape(len(block), -1).any(axis=1)
+            if not moving.all():
+                still = (output + int(np.argmin(moving))) * trajectory.stride
+                raise SourceError(f"{where}, output {still}", "a velocity", "zeros (is a chunk of the store missing?)")
             velocity = torch.as_tensor(block, dtype=self.restriction.everything.dtype, device=self.device)
             with torch.inference_mode():
                 filtered, description = self.restriction(velocity * reader.source.units.velocity)

@@ -51,7 +51,9 @@ def cutout_store(file: h5py.File, path: Path, dimension: int) -> Store:
         trajectories=1,
         outputs=len(steps),
         points=single[0][2],
-        coordinates=tuple(numbers(file[name][:]) if name in file else None for name in ("xcoor", "ycoor", "zcoor")),
+        coordinates=tuple(
+            numbers(file[name][:], f"{path}, {name}") if name in file else None for name in ("xcoor", "ycoor", "zcoor")
+        ),
         time=None,
         runs=None,
         dtype=file[numbered[steps[0]]].dtype,

@@ -56,8 +56,8 @@ def open_labelled(path: Path, kind: str, source: Source, dimension: int) -> Iter
             trajectories=trajectories,
             outputs=outputs,
             points=points,
-            coordinates=tuple(_coordinate(data, axis, original) for axis in AXES[:dimension]),
-            time=_coordinate(data, "time", original),
+            coordinates=tuple(_coordinate(data, axis, original, path) for axis in AXES[:dimension]),
+            time=_coordinate(data, "time", original, path),
             runs=_runs(data, original),
             dtype=np.dtype(variables[0].dtype),
             read=read,
@@ -89,11 +89,11 @@ def _dataset(path: Path, kind: str, group: str | None) -> Iterator[xr.Dataset]:
         yield data
 
 
-def _coordinate(data: xr.Dataset, name: str, original: Mapping[str, str]) -> NDArray[np.float64] | None:
+def _coordinate(data: xr.Dataset, name: str, original: Mapping[str, str], path: Path) -> NDArray[np.float64] | None:
     """Return the coordinate of an axis: the variable of the axis' name in the file, or of its usual name."""
     for candidate in (original.get(name), name):
         if candidate is not None and candidate in data.variables:
-            values = numbers(data[candidate])
+            values = numbers(data[candidate], f"{path}, {candidate}")
             return values.reshape(-1) if values.ndim == 0 else values
     return None
 

@@ -111,6 +111,13 @@ def native(values: Any) -> Array:
     return array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32, copy=False)
 
 
-def numbers(values: Any) -> NDArray[np.float64]:
-    """Return a coordinate as an array in double precision."""
-    return np.asarray(getattr(values, "values", values), dtype=np.float64)
+def numbers(values: Any, where: str) -> NDArray[np.float64]:
+    """Return a coordinate as an array in double precision.
+
+    Raises:
+        SourceError: if it is not made of numbers.
+    """
+    try:
+        return np.asarray(getattr(values, "values", values), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SourceError(where, "numbers", "something else") from error

@@ -43,7 +43,7 @@ def well_store(file: h5py.File, path: Path, source: Source, dimension: int) -> S
     if not dimensions:
         dimensions = ["trajectory"] if field.attrs.get("sample_varying", True) else []
         dimensions += ["time"] if field.attrs.get("time_varying", True) else []
-        dimensions += [*map(_word, grid.attrs["spatial_dims"]), "component"]
+        dimensions += [*map(_word, grid.attrs.get("spatial_dims", ())), "component"]
     trajectories, outputs, points, read = fields([field], dimensions, f"{path}, t1_fields/{name}", dimension)
     return Store(
         path=path,
@@ -51,12 +51,16 @@ def well_store(file: h5py.File, path: Path, source: Source, dimension: int) -> S
         trajectories=trajectories,
         outputs=outputs,
         points=points,
-        coordinates=tuple(numbers(grid[axis][:]) if axis in grid else None for axis in AXES[:dimension]),
-        time=numbers(grid["time"][:]) if "time" in grid else None,
+        coordinates=tuple(_coordinate(grid, axis, path) for axis in AXES[:dimension]),
+        time=_coordinate(grid, "time", path),
         runs=_runs(file, trajectories),
         dtype=field.dtype,
         read=read,
     )
+
+
+def _coordinate(grid: h5py.Group, name: str, path: Path) -> NDArray[np.float64] | None:
+    return numbers(grid[name][()], f"{path}, dimensions/{name}") if name in grid else None
 
 
 def _check_geometry(path: Path, file: h5py.File) -> None:
