@@ -159,6 +159,7 @@ def test_an_imported_flow_is_trained_validated_timed_and_reported(results: Path)
     facts = pd.read_csv(results / "report" / "tables" / "well-data-quality.csv").set_index("quantity")["value"]
     assert facts["Source of the data"] == "3 files, The Well (HDF5)"
     assert facts["Grid of the source"] == "16 × 16"
+    assert facts["Trajectories of the source in use"].startswith("12, ")
     assert "Re_λ" not in facts.index
     page = (results / "report" / "index.html").read_text(encoding="utf-8")
     assert "energy-budget" not in page

@@ -17,7 +17,7 @@ from eddymark.external.store import SourceError
 from eddymark.flows.base import Flow
 from eddymark.storage import CHUNK_OUTPUTS
 
-BLOCK_BYTES = 2**28
+BLOCK_BYTES = 2**26
 """Fields of the source that are in memory at a time; at least one output."""
 LARGEST_DIVERGENCE = 0.3
 """Above, axes or components are in another order than stated: a solenoidal field with two of them exchanged has

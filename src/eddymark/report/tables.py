@@ -192,7 +192,10 @@ def quality(flow: FlowResults) -> Quality:
         ("Energy budget: |mean residual| / mean injection", _percent(balance.relative_residual)),
         ("Statistically steady: |mean dE/dt| / mean injection", _percent(balance.relative_drift)),
         ("Kinetic energy, first / second half of the samples", f"{number(early)} / {number(late)} flow units"),
-        ("Independent runs", f"{sampling.runs}, spin-up {sampling.spin_up:g} turnover times"),
+        (
+            "Independent runs" if flow.flow.source is None else "Trajectories of the source in use",
+            f"{sampling.runs}, spin-up {sampling.spin_up:g} turnover times",
+        ),
     ]
     if flow.flow.source is not None:
         # Nobody knows how given data were made: what only the simulation could tell is left out.
