@@ -55,9 +55,7 @@ STALE = mark_stale(JOBS, Path(RESULTS))
 def uses_foreign_things(job):
     if job.stage == "train":
         return is_foreign(EXPERIMENT.flows[job.flow].surrogates[job.name])
-    return (
-        job.stage == "generate" and EXPERIMENT.flows[job.flow].source is not None
-    )
+    return job.stage == "generate" and EXPERIMENT.flows[job.flow].source is not None
 
 
 # Not in the processes of the jobs, and not if there is nothing to try: it takes seconds.
