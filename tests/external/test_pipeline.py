@@ -82,8 +82,10 @@ def run_generate(chosen: Experiment, name: str, results: Path) -> None:
     stage = generate if chosen.flows[name].source is None else importing
     for shard in range(2):
         output = results / name / "generate" / str(shard)
-        output.mkdir(parents=True)
-        stage.run(chosen, name, shard, results=results, output=output, work=results)
+        work = results / ".work" / f"{name}-{shard}"
+        for folder in (output, work):
+            folder.mkdir(parents=True)
+        stage.run(chosen, name, shard, results=results, output=output, work=work)
 
 
 def split_of(results: Path, name: str, split: str) -> Any:
@@ -147,8 +149,10 @@ def test_an_imported_flow_is_trained_validated_timed_and_reported(results: Path)
     train.run(chosen, "well", "fno", 0, results=results, output=output, work=results / "work")
     for stepper in stepper_names(chosen.flows["well"]):
         output = results / "well" / "validate" / stepper.folder
-        output.mkdir(parents=True)
-        validate.run(chosen, "well", stepper.folder, results=results, output=output, work=results / "work")
+        work = results / ".work" / stepper.folder
+        for folder in (output, work):
+            folder.mkdir(parents=True)
+        validate.run(chosen, "well", stepper.folder, results=results, output=output, work=work)
     output = results / "well" / "validate" / "cost"
     output.mkdir(parents=True)
     cost.run(chosen, "well", results=results, output=output, work=results / "work")
