@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -58,16 +58,14 @@ def check(configfile: Configuration = None) -> None:
     """Check the configuration and say what it would run."""
     from eddymark.config import load_experiment
     from eddymark.plan import plan
-    from eddymark.trial import try_operators
+    from eddymark.trial import try_out
 
-    experiment = load_experiment(configuration_files(configfile or []), try_operators)
+    experiment = load_experiment(configuration_files(configfile or []), try_out)
 
     jobs = plan(experiment)
     for name, flow in experiment.flows.items():
-        runs, splits = flow.sampling.runs, flow.sampling.splits
-        counts = ", ".join(
-            f"{runs * getattr(splits, split).stretches} {split}" for split in ("train", "validation", "test")
-        )
+        splits: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
+        counts = ", ".join(f"{flow.trajectories(split)} {split}" for split in splits)
         count = sum(job.flow == name for job in jobs.values())
         print(f"{name}: {count} jobs, trajectories: {counts}")
     print(f"ok: experiment {experiment.name}, {len(experiment.flows)} flows, {len(jobs)} jobs")
@@ -103,11 +101,14 @@ def generate(
     experiment: Resolved = None,
     results: Results = Path("results"),
 ) -> None:
-    """Simulate one shard of a flow's runs and filter it to the LES grid."""
+    """Simulate one shard of a flow's runs, or import it from the flow's source, and filter it to the LES grid."""
     with _job(f"{flow}/generate/{shard}", configfile, experiment, results) as (loaded, output, work):
-        from eddymark.stages import generate as stage
+        if loaded.flows[flow].source is None:
+            from eddymark.stages.generate import run
+        else:
+            from eddymark.stages.importing import run
 
-        stage.run(loaded, flow, shard, results=results, output=output, work=work)
+        run(loaded, flow, shard, results=results, output=output, work=work)
 
 
 @app.command()
@@ -162,6 +163,25 @@ def report(configfile: Configuration = None, experiment: Resolved = None, result
         from eddymark.stages import report as stage
 
         stage.run(loaded, results=results, output=output, work=work)
+
+
+@app.command()
+def export(
+    flow: FlowName,
+    folder: Annotated[Path, typer.Argument(help="Where to write.")],
+    stepper: Annotated[
+        str | None, typer.Option(help="Its rollouts instead of the data: dns, an LES, SURROGATE-seedN or a control.")
+    ] = None,
+    configfile: Configuration = None,
+    experiment: Resolved = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write a flow's filtered data, or rollouts, in the HDF5 format of The Well."""
+    loaded = _load(experiment, configfile)
+    from eddymark.external.export import export_flow
+
+    for path in export_flow(loaded, flow, folder, stepper=stepper, results=results):
+        print(path)
 
 
 def configuration_files(given: Sequence[Path]) -> list[Path]:

@@ -24,6 +24,7 @@ _NAMES_ONLY = (
     "eddymark.operators",
     "eddymark.plan",
     "eddymark.records",
+    "eddymark.source_data",
     "eddymark.stages",
 )
 """Modules that cannot change a result: they start jobs, describe them or map names to paths."""

@@ -15,6 +15,7 @@ from eddymark.config.steppers import longest_history, stepper_names
 from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
 from eddymark.operators import OPERATORS
+from eddymark.source_data import source_digests
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "generate": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "budget.csv"),
@@ -75,10 +76,13 @@ def plan(experiment: Experiment) -> dict[str, Job]:
 
 def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, jobs: dict[str, Job]) -> Iterator[Job]:
     execution = experiment.model_dump(mode="json", include={"device", "precision", "threads"})
-    data = {
+    data: dict[str, Any] = {
         "seed": experiment.seed,
         "flow": flow.model_dump(mode="json", exclude={"validation", "large_eddy_simulations", "surrogates"}),
     }
+    if flow.source is not None:
+        # What is in the files counts, not where they lie.
+        data["flow"]["source"] |= {"files": source_digests(flow.source)}
     # Where rollouts and timing start depends on all surrogates of the flow.
     start = {"longest_history": longest_history(flow)}
     judged = data | execution | start | {"validation": flow.validation.model_dump(mode="json")}
@@ -86,7 +90,8 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
 
     generated = [f"{name}/generate/{shard}" for shard in range(flow.sampling.shards)]
     for shard, folder in enumerate(generated):
-        yield _job(tree, jobs, "generate", name, folder, data, types, [], item=str(shard))
+        driver = "generate" if flow.source is None else "importing"
+        yield _job(tree, jobs, "generate", name, folder, data, types, [], item=str(shard), driver=driver)
 
     for stepper in stepper_names(flow):
         section: Any = None
@@ -130,12 +135,13 @@ def _job(
     *,
     item: str = "",
     seed: int | None = None,
+    driver: str | None = None,
 ) -> Job:
     own = {"stage": stage, "flow": flow, "name": item, "seed": seed}
     fragment = fragment | {"job": own}
     content = {
         "fragment": fragment,
-        "sources": _sources(tree, stage, sorted(set(registered))),
+        "sources": _sources(tree, driver or stage, sorted(set(registered))),
         "upstream": {key: jobs[key].signature for key in upstream},
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -143,13 +149,13 @@ def _job(
     return Job(stage, flow, item, seed, folder, tuple(upstream), fragment, signature)
 
 
-def _sources(tree: SourceTree, stage: str, registered: Iterable[str]) -> list[str]:
+def _sources(tree: SourceTree, driver: str, registered: Iterable[str]) -> list[str]:
     """Return the fingerprints of what a job runs: its driver and the classes that it looks up by name."""
     own = [path for path in registered if path.startswith("eddymark.")]
     foreign = [path for path in registered if not path.startswith("eddymark.")]
-    templates = sorted((_PACKAGE / "report" / "templates").rglob("*")) if stage == "report" else []
+    templates = sorted((_PACKAGE / "report" / "templates").rglob("*")) if driver == "report" else []
     files = [path for path in templates if path.is_file()]
-    return [tree.fingerprint([f"eddymark.stages.{stage}", *own], files), *map(foreign_fingerprint, foreign)]
+    return [tree.fingerprint([f"eddymark.stages.{driver}", *own], files), *map(foreign_fingerprint, foreign)]
 
 
 def _closure_types(simulation: LargeEddySimulation) -> list[str]:

@@ -21,6 +21,8 @@ from eddymark.grid import Grid
 
 AXES = ("x", "y", "z")
 COMPONENTS = ("u", "v", "w")
+CHUNK_OUTPUTS = 16
+"""Outputs in one chunk of a trajectory file."""
 
 _PLAIN_CODECS = {"blosc", "zstd", "zlib", "gzip", "lz4", "bz2", "lzma", "shuffle", "delta", "fixedscaleoffset", "crc32"}
 """Codecs that only compress. Others decode objects, and one of them, pickle, runs what stands in the file."""
@@ -70,13 +72,78 @@ def trajectory_dataset(
 def write_trajectories(path: Path, dataset: xr.Dataset) -> None:
     """Write a dataset of trajectories to one zip file: a compressed Zarr store, equal bytes for equal data.
 
-    Chunks hold one trajectory and up to 16 outputs.
+    Chunks hold one trajectory and up to `CHUNK_OUTPUTS` outputs.
     """
-    sizes = dataset["velocity"].sizes
-    chunks = [1, min(16, sizes["time"]), *list(sizes.values())[2:]]
+    encoding = {"velocity": {"chunks": _chunks(dataset["velocity"])}}
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        dataset.to_zarr(folder, consolidated=False, zarr_format=2, encoding={"velocity": {"chunks": chunks}})
+        dataset.to_zarr(folder, consolidated=False, zarr_format=2, encoding=encoding)
         _zip(Path(folder), path)
+
+
+class TrajectoryFile:
+    """Writes a file like `write_trajectories` does, a few outputs at a time; the file is there after the context.
+
+    Arguments:
+        path: the file.
+        grid: the grid of the fields.
+        outputs: outputs per trajectory.
+        interval: time between outputs, flow units.
+        turnover_time: unit of the coordinate `turnovers`, flow units.
+        runs: the run from which each trajectory was cut.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        grid: Grid,
+        outputs: int,
+        interval: float,
+        turnover_time: float,
+        runs: Sequence[int],
+    ) -> None:
+        self.path = path
+        self.attributes: Mapping[str, Any] = {}
+        shape = (len(runs), outputs, grid.dimension, *grid.points)
+        self._template = trajectory_dataset(
+            np.broadcast_to(np.float32(0), shape),
+            grid=grid,
+            interval=interval,
+            turnover_time=turnover_time,
+            attributes={},
+            runs=runs,
+        )
+
+    def __enter__(self) -> TrajectoryFile:
+        self._folder = tempfile.TemporaryDirectory(dir=self.path.parent)
+        velocity = self._template["velocity"]
+        labels = self._template.drop_vars("velocity")
+        labels.to_zarr(self._folder.name, consolidated=False, zarr_format=2)
+        self._group = zarr.open_group(self._folder.name, mode="r+")
+        self._array = self._group.create_array(
+            "velocity",
+            shape=velocity.shape,
+            chunks=_chunks(velocity),
+            dtype="float32",
+            fill_value=None,
+            attributes={"_ARRAY_DIMENSIONS": [str(name) for name in velocity.dims], **velocity.attrs},
+        )
+        return self
+
+    def write(self, trajectory: int, first: int, velocity: NDArray[np.float32]) -> None:
+        """Write outputs `(time, component, *grid)` of a trajectory from output `first` on."""
+        self._array[trajectory, first : first + len(velocity)] = velocity
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._folder:
+            if kind is None:
+                self._group.attrs.update(self.attributes)
+                _zip(Path(self._folder.name), self.path)
+
+
+def _chunks(velocity: xr.DataArray) -> tuple[int, ...]:
+    """Return the shape of a chunk."""
+    return (1, min(CHUNK_OUTPUTS, velocity.sizes["time"]), *velocity.shape[2:])
 
 
 def _zip(folder: Path, path: Path) -> None:

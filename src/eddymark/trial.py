@@ -1,4 +1,7 @@
-"""Tries operators before the first job; what is wrong with them would else show after the simulation."""
+"""Tries operators and looks into sources of fields before the first job.
+
+What is wrong with them would else show after the simulation, or one by one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,34 @@ from dataclasses import replace
 from eddymark.config.findings import Problem
 from eddymark.config.schema import Experiment
 
-# Whatever needs torch is imported only when there is an operator to try.
+# Whatever needs torch is imported only when there is something to try.
+
+
+def try_out(experiment: Experiment) -> list[Problem]:
+    """Return what is wrong with sources and with operators; for arguments see these."""
+    return [*inspect_sources(experiment), *try_operators(experiment)]
+
+
+def inspect_sources(experiment: Experiment) -> list[Problem]:
+    """Return what does not fit in the files of each source; no field is read.
+
+    Arguments:
+        experiment: an experiment with no other problem.
+    """
+    problems = []
+    for name, flow in experiment.flows.items():
+        if flow.source is None:
+            continue
+        from eddymark.external.catalogue import catalogue
+        from eddymark.external.selection import check_lengths
+        from eddymark.external.store import SourceError
+        from eddymark.flows.build import build_flow
+
+        try:
+            check_lengths(build_flow(flow), catalogue(flow))
+        except SourceError as error:
+            problems.append(Problem(("flows", name, "source"), error.expected, f"{error.found} in {error.where}"))
+    return problems
 
 
 def try_operators(experiment: Experiment) -> list[Problem]:

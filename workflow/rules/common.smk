@@ -16,7 +16,7 @@ from eddymark.config import experiment_from_mapping
 from eddymark.locks import release_stale_locks
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
-from eddymark.trial import try_operators
+from eddymark.trial import try_out
 
 RESULTS = str(config.get("results", "results"))
 
@@ -53,9 +53,15 @@ except EddymarkError as error:
     stop(error)
 
 
-# Not in the processes of the jobs, and not if there is nothing to train: it takes seconds.
-if workflow.is_main_process and any(JOBS[f].stage == "train" for f in STALE):
-    load(try_operators)
+def needs_trial(job):
+    if job.stage == "train":
+        return True
+    return job.stage == "generate" and EXPERIMENT.flows[job.flow].source is not None
+
+
+# Not in the processes of the jobs, and not if there is nothing to try: it takes seconds.
+if workflow.is_main_process and any(needs_trial(JOBS[f]) for f in STALE):
+    load(try_out)
 
 # Jobs that start later, or on another machine, see the experiment as it is now.
 RESOLVED = EXPERIMENT.model_dump_json(indent=1)

@@ -19,6 +19,6 @@ rule generate:
     params:
         command=command("generate"),
     message:
-        "Simulating {wildcards.flow}, shard {wildcards.shard}"
+        "Generating the data of {wildcards.flow}, shard {wildcards.shard}"
     shell:
         "exec {params.command} {wildcards.flow} {wildcards.shard} > {log} 2>&1"

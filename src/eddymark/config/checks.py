@@ -15,7 +15,8 @@ from eddymark.config.model_checks import (
     intervals,
 )
 from eddymark.config.names import check_folder_name, check_stepper_names, registered_flows
-from eddymark.config.schema import Experiment, Flow
+from eddymark.config.schema import DirectNumericalSimulation, Experiment, Flow
+from eddymark.config.source_checks import check_source
 
 _FLOW_RULES: dict[str, tuple[int, tuple[str, ...]]] = {
     "forced_isotropic": (3, ("held_shells", "constant_power")),
@@ -47,6 +48,7 @@ def check_experiment(experiment: Experiment) -> Iterator[Problem]:
 def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
     """Yield what is wrong with one flow; paths start at the flow's section."""
     yield from registered_flows(flow)
+    yield from check_source(flow)
     yield from _check_grids(flow)
     yield from _check_forcing(flow)
     yield from _check_sampling(flow)
@@ -64,30 +66,33 @@ def _check_grids(flow: Flow) -> Iterator[Problem]:
     wanted, _ = _FLOW_RULES.get(flow.type, (dimension, ()))
     if dimension != wanted:
         yield Problem(("sides",), f"{wanted} sides ({flow.type} is {wanted}-D)", f"{dimension}")
-    grids = {
-        ("direct_numerical_simulation", "points"): fine.points,
-        ("large_eddy_grid", "points"): coarse.points,
-    }
+    grids = {("large_eddy_grid", "points"): coarse.points}
+    if fine is not None:
+        grids = {("direct_numerical_simulation", "points"): fine.points} | grids
     for path, points in grids.items():
         if len(points) != dimension:
             yield Problem(path, f"{dimension} numbers, one for each side", show(points))
         if any(n % 2 for n in points):
             yield Problem(path, "even numbers of points", show(points))
-    if len(coarse.points) == len(fine.points) and any(n >= m for n, m in zip(coarse.points, fine.points, strict=True)):
-        yield Problem(
-            ("large_eddy_grid", "points"),
-            f"fewer points than the DNS on each axis {show(fine.points)}",
-            show(coarse.points),
-        )
     if flow.type == "forced_isotropic":
         if len(set(flow.sides)) > 1:
             yield Problem(("sides",), "equal sides (forced_isotropic is a cube)", show(flow.sides))
         for path, points in grids.items():
             if len(set(points)) > 1:
                 yield Problem(path, "equal numbers of points (forced_isotropic is a cube)", show(points))
-    yield from check_time_step(("direct_numerical_simulation",), fine.integrator, fine.courant_number)
-    if len(fine.points) == len(coarse.points) == dimension:
+    if len(coarse.points) == dimension:
         yield from _check_filter(flow)
+    if fine is not None:
+        yield from _check_simulation(flow, fine)
+
+
+def _check_simulation(flow: Flow, fine: DirectNumericalSimulation) -> Iterator[Problem]:
+    coarse = flow.large_eddy_grid.points
+    if len(coarse) == len(fine.points) and any(n >= m for n, m in zip(coarse, fine.points, strict=True)):
+        expected = f"fewer points than the DNS on each axis {show(fine.points)}"
+        yield Problem(("large_eddy_grid", "points"), expected, show(coarse))
+    yield from check_time_step(("direct_numerical_simulation",), fine.integrator, fine.courant_number)
+    if flow.initial_state is not None and len(fine.points) == len(coarse) == len(flow.sides):
         lowest = min(_resolved_shells(flow, fine.points))
         if flow.initial_state.peak_wavenumber > lowest:
             expected = f"a wavenumber that the DNS resolves, at most {lowest:g}"
@@ -109,11 +114,14 @@ def _check_filter(flow: Flow) -> Iterator[Problem]:
     if kind == "sharp":
         yield Problem(path, "no width (the sharp filter cuts where the LES grid does)", show(width))
         return
-    points = flow.direct_numerical_simulation.points
-    narrowest = max(side / n for side, n in zip(flow.sides, points, strict=True))
-    widest = min(flow.sides) / 2
-    if not narrowest <= width <= widest:
-        yield Problem(path, f"between the DNS spacing {narrowest:.3g} and half a side {widest:.3g}", show(width))
+    simulation, widest = flow.direct_numerical_simulation, min(flow.sides) / 2
+    if simulation is None:  # a source, whose grid is looked at when its files are
+        if width > widest:
+            yield Problem(path, f"at most half a side {widest:.3g}", show(width))
+    elif len(simulation.points) == len(flow.sides):
+        narrowest = max(side / n for side, n in zip(flow.sides, simulation.points, strict=True))
+        if not narrowest <= width <= widest:
+            yield Problem(path, f"between the DNS spacing {narrowest:.3g} and half a side {widest:.3g}", show(width))
 
 
 def _resolved_shells(flow: Flow, points: tuple[int, ...]) -> list[float]:
@@ -165,7 +173,7 @@ def _check_sampling(flow: Flow) -> Iterator[Problem]:
         if intervals(stretch, sampling.interval) > MOST_OUTPUTS:
             path = ("sampling", "splits", split, "length")
             yield Problem(path, f"at most {MOST_OUTPUTS} intervals", show(stretch.length))
-    if sampling.runs * sampling.splits.test.stretches < 2:
+    if flow.trajectories("test") < 2:
         path = ("sampling", "splits", "test", "stretches")
         yield Problem(path, "at least 2 test trajectories (runs times stretches)", "1")
 

@@ -6,38 +6,17 @@ nondimensional units (its reference length and velocity are named by the flow's 
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
-# The upper limits are beyond every experiment and keep what is computed from these numbers finite.
-Positive = Annotated[float, Field(gt=0, le=1e12)]
-NonNegative = Annotated[float, Field(ge=0, le=1e12)]
-PositiveInteger = Annotated[int, Field(ge=1, le=10**9)]
+from eddymark.config.fields import Length, Model, NonNegative, Positive, PositiveInteger
+from eddymark.config.source import Source
+
 Points = tuple[Annotated[int, Field(ge=8, le=2**16)], ...]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Precision = Literal["float32", "float64"]
 Integrator = Literal["runge_kutta_4", "runge_kutta_3"]
-
-
-def _length(value: Any) -> Any:
-    """Read a box side such as `6.28`, `pi`, `2pi` or `4 pi` as a number."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.]*)\s*pi\s*", value)
-        if match:
-            return float(match.group(1) or 1) * math.pi
-    return value
-
-
-Length = Annotated[float, BeforeValidator(_length), Field(gt=0, le=1e12)]
-
-
-class Model(BaseModel):
-    """Base of every section: unknown keys are refused, values cannot change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Reference(Model):
@@ -82,7 +61,7 @@ class DirectNumericalSimulation(Model):
 
 
 class Filter(Model):
-    """Filter from the DNS to the LES grid."""
+    """Filter from the DNS, or from the grid of a source, to the LES grid."""
 
     type: Literal["sharp", "gaussian", "box"] = "sharp"
     width: Positive | None = None
@@ -105,7 +84,10 @@ class Stretch(Model):
 
 
 class Splits(Model):
-    """Training, validation and test data: disjoint stretches of every run, in this order."""
+    """Training, validation and test data: disjoint stretches of every run, in this order.
+
+    With `source.trajectories`, each split is cut from trajectories of its own.
+    """
 
     train: Stretch
     validation: Stretch
@@ -116,7 +98,7 @@ class Sampling(Model):
     """How independent runs are spun up and cut into trajectories."""
 
     runs: PositiveInteger
-    """Number of independent runs (own initial state each)."""
+    """Number of independent runs (own initial state each), or of trajectories of the source in use."""
     shards: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Number of parallel jobs the runs are spread over."""
     spin_up: NonNegative
@@ -132,7 +114,7 @@ class Closure(Model):
     """A subgrid-scale model and its constants."""
 
     type: str = "none"
-    arguments: dict[str, float | int | str | bool] = {}
+    arguments: dict[str, float | int | str | bool] = {}  # noqa: RUF012 (pydantic copies it)
 
 
 class LargeEddySimulation(Model):
@@ -148,7 +130,7 @@ class Operator(Model):
     """A neural operator: a registered name or the dotted path of a torch.nn.Module, and its arguments."""
 
     type: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}  # noqa: RUF012 (pydantic copies it)
 
 
 class CurriculumStage(Model):
@@ -243,8 +225,10 @@ class Flow(Model):
     viscosity: Positive
     linear_drag: NonNegative = 0.0
     forcing: Forcing = Forcing()
-    initial_state: InitialState
-    direct_numerical_simulation: DirectNumericalSimulation
+    initial_state: InitialState | None = None
+    direct_numerical_simulation: DirectNumericalSimulation | None = None
+    source: Source | None = None
+    """Instead of the two above."""
     large_eddy_grid: LargeEddyGrid
     sampling: Sampling
     validation: Validation
@@ -255,6 +239,13 @@ class Flow(Model):
     def interval(self) -> float:
         """Time between outputs in flow units."""
         return self.sampling.interval * self.turnover_time
+
+    def trajectories(self, split: Literal["train", "validation", "test"]) -> int:
+        """Return how many trajectories a split has over all shards."""
+        chosen = None if self.source is None else self.source.trajectories
+        runs = self.sampling.runs if chosen is None else len(getattr(chosen, split))
+        stretches: int = getattr(self.sampling.splits, split).stretches
+        return runs * stretches
 
 
 class Experiment(Model):

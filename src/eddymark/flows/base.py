@@ -79,9 +79,14 @@ class Flow(ABC):
 
     def __init__(self, configuration: FlowConfiguration) -> None:
         self.configuration = configuration
-        sides = configuration.sides
-        self.fine_grid = Grid(points=configuration.direct_numerical_simulation.points, sides=sides)
-        self.coarse_grid = Grid(points=configuration.large_eddy_grid.points, sides=sides)
+        self.coarse_grid = Grid(points=configuration.large_eddy_grid.points, sides=configuration.sides)
+
+    @property
+    def fine_grid(self) -> Grid:
+        """The grid of the DNS; a flow with a source has none."""
+        simulation = self.configuration.direct_numerical_simulation
+        assert simulation is not None
+        return self.coarse_grid.coarsened(simulation.points)
 
     def solver(self, grid: Grid, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> NavierStokes:
         """Return the flow's equations on a grid; on the coarse grid a sinusoidal force is filtered like the flow."""
@@ -108,6 +113,7 @@ class Flow(ABC):
         Source: initial spectra of this form e.g. in Orszag & Patterson (1972), Phys. Rev. Lett. 28, 76.
         """
         state = self.configuration.initial_state
+        assert state is not None
         grid = space.grid
         noise = torch.as_tensor(random.standard_normal((grid.dimension, *grid.points)))
         spectrum = space.project(space.to_spectral(noise.to(space.dtype).to(space.device)))

@@ -87,6 +87,7 @@ def sample_runs(
     """
     configuration = flow.configuration
     numerics = configuration.direct_numerical_simulation
+    assert numerics is not None
     dtype = {"float32": torch.float32, "float64": torch.float64}[numerics.precision]
     solver = flow.solver(flow.fine_grid, dtype=dtype, device=device)
     space = solver.space

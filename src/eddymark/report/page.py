@@ -87,11 +87,13 @@ def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Se
         for record in records
         if record.stage == "generate" and record.job.startswith(f"{flow.name}/")
     ]
+    # What it took to make the data of a source is not known; reading them is no part of the price.
+    data_seconds = float(sum(generation)) if flow.flow.source is None else float("nan")
     return Section(
         flow=flow,
         standings=rows,
         rows=displayed(rows),
-        verdict=verdict(rows, dimensions=flow.dimensions, no_model=flow.no_model, data_seconds=float(sum(generation))),
+        verdict=verdict(rows, dimensions=flow.dimensions, no_model=flow.no_model, data_seconds=data_seconds),
         columns=columns(rows, dimensions=flow.dimensions, longest_lead=flow.longest_lead),
         figures=[draw(view) for draw in figures.RESULTS],
         animation=animation(view),

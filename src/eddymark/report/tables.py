@@ -181,11 +181,10 @@ def quality(flow: FlowResults) -> Quality:
     nominal = flow.flow.turnover_time
     balance = flow.data.energy_budget
     early, late = flow.data.energy_of_halves(start=flow.flow.sampling.spin_up)
-    courant = float(flow.data.budget["courant_number"].max())
-    dns, coarse = flow.flow.direct_numerical_simulation.points, flow.flow.large_eddy_grid.points
+    coarse, sampling = flow.flow.large_eddy_grid, flow.flow.sampling
     facts = [
-        ("DNS grid", _shape(dns)),
-        ("LES grid", f"{_shape(coarse)}, {flow.flow.large_eddy_grid.filter.type} filter"),
+        *_origin(flow),
+        ("LES grid", f"{_shape(coarse.points)}, {coarse.filter.type} filter"),
         ("Highest resolved shell k_c", f"{int(flow.dns.statistics.attrs['cutoff'])}"),
         ("Re_λ", number(reynolds)),
         ("k_max·η", number(resolution)),
@@ -193,12 +192,14 @@ def quality(flow: FlowResults) -> Quality:
         ("Energy budget: |mean residual| / mean injection", _percent(balance.relative_residual)),
         ("Statistically steady: |mean dE/dt| / mean injection", _percent(balance.relative_drift)),
         ("Kinetic energy, first / second half of the samples", f"{number(early)} / {number(late)} flow units"),
-        ("Largest Courant number", number(courant)),
         (
-            "Independent runs",
-            f"{flow.flow.sampling.runs}, spin-up {flow.flow.sampling.spin_up:g} turnover times",
+            "Independent runs" if flow.flow.source is None else "Trajectories of the source in use",
+            f"{sampling.runs}, spin-up {sampling.spin_up:g} turnover times",
         ),
     ]
+    if flow.flow.source is not None:
+        # Nobody knows how given data were made: what only the simulation could tell is left out.
+        facts = [(name, value) for name, value in facts if value != DASH]
     facts += [
         (
             f"Trajectories, {split}",
@@ -228,7 +229,23 @@ def quality(flow: FlowResults) -> Quality:
             f"of the injection (first half of the samples {number(early)}, second half {number(late)}). Averages over "
             "training and test data may then differ for this reason alone; choose a longer spin-up or more runs."
         )
+    doubts = [doubt for one in flow.data.attributes for doubt in json.loads(one.get("source_doubts", "[]"))]
+    warnings += [f"The source: {doubt}." for doubt in dict.fromkeys(doubts)]
     return Quality(tuple(facts), tuple(warnings))
+
+
+def _origin(flow: FlowResults) -> list[tuple[str, str]]:
+    """Return where the data come from: the DNS, or somebody else."""
+    simulation = flow.flow.direct_numerical_simulation
+    if simulation is not None:
+        courant = float(flow.data.budget["courant_number"].max())
+        return [("DNS grid", _shape(simulation.points)), ("Largest Courant number", number(courant))]
+    attributes = flow.data.attributes[0]
+    return [
+        ("Source of the data", f"{attributes['source_files']} files, {attributes['source_layout']}"),
+        ("Grid of the source", _shape(attributes["source_points"])),
+        ("Divergence of the source: largest rms ∇·u / rms ∇u", _percent(_attribute(flow, "source_divergence"))),
+    ]
 
 
 def _percent(fraction: float) -> str:

@@ -44,6 +44,7 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
     runs = shard_runs(sampling.runs, sampling.shards, shard)
     device = select_device(experiment)
     numerics = flow.configuration.direct_numerical_simulation
+    assert numerics is not None
     key = {"flow": flow_name, "seed": experiment.seed, "runs": runs, "device": device.type}
     checkpoints = Checkpoints(work, key | numerics.model_dump(mode="json"))
     sampled = sample_runs(flow, flow_name, seed=experiment.seed, runs=runs, device=device, checkpoints=checkpoints)
@@ -67,6 +68,7 @@ def _attributes(
     experiment: Experiment, flow_name: str, split: str, sampled: SampledRuns, budget: dict[str, float]
 ) -> dict[str, Any]:
     flow = experiment.flows[flow_name]
+    assert flow.direct_numerical_simulation is not None
     return {
         "title": f"filtered DNS of {flow_name}",
         "flow": flow_name,

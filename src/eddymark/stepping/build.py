@@ -86,6 +86,7 @@ def dns_stepper(experiment: Experiment, flow_name: str) -> LargeEddySimulation:
     configuration = experiment.flows[flow_name]
     flow = build_flow(configuration)
     dns = configuration.direct_numerical_simulation
+    assert dns is not None
     solver = flow.solver(flow.fine_grid, dtype=select_precision(experiment), device=select_device(experiment))
     stepper = LargeEddySimulation(
         solver,

@@ -24,4 +24,6 @@ RESULTS: tuple[Callable[[View], Figure], ...] = (
 def preparation_of(flow: FlowResults) -> list[Callable[[View], Figure]]:
     """Return the figures about data and training that a flow has."""
     trained: list[Callable[[View], Figure]] = [preparation.training_curves] if flow.trainings else []
-    return [*trained, preparation.energy_budget]
+    # The budget of given data cannot be closed: what went on between outputs is not known.
+    simulated: list[Callable[[View], Figure]] = [preparation.energy_budget] if flow.flow.source is None else []
+    return [*trained, *simulated]
