@@ -22,10 +22,11 @@ _NAMES_ONLY = (
     "eddymark.jobs",
     "eddymark.operators",
     "eddymark.plan",
+    "eddymark.progress",
     "eddymark.records",
     "eddymark.stages",
 )
-"""Modules that cannot change a result: they start jobs, describe them or map names to paths."""
+"""Modules that cannot change a result: they start jobs, describe or watch them, or map names to paths."""
 
 
 class SourceTree:
