@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -128,6 +129,31 @@ def test_a_job_whose_inputs_are_missing_says_so(folder: Path, capsys: pytest.Cap
     assert exit_code("train", "kolmogorov", "fno", "0") == 1
     expected = "results/kolmogorov/generate/0 does not exist, but kolmogorov/train/fno/seed0 needs it: run it first"
     assert capsys.readouterr().err == f"eddymark: {expected}\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--configfile", "config/config.yaml", "--results", "other results"]])
+def test_a_job_refuses_a_damaged_input_and_the_command_which_it_names_remakes_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    train = ["train", "kolmogorov", "fno", "0", *options]
+    replace_driver(monkeypatch, write_outputs)
+    replace_driver(monkeypatch, lambda *_, **__: pytest.fail("it ran with a damaged input"), "train")
+    for shard in ("0", "1"):
+        assert exit_code("generate", "kolmogorov", shard, *options) == 0
+    results = Path(options[-1] if options else "results")
+    damaged = results / "kolmogorov/generate/1/validation.zarr.zip"
+    damaged.write_bytes(b"validation.zarr.zIp")
+    assert exit_code(*train) == 1
+    line = capsys.readouterr().err
+    problem = "is damaged: it is not what its job wrote, but kolmogorov/train/fno/seed0 needs it"
+    command = shlex.join(["eddymark", "generate", "kolmogorov", "1", *options])
+    assert line == f"eddymark: {damaged} {problem}; remake it: {command}\n"
+
+    assert exit_code(*shlex.split(command)[1:]) == 0
+    ran = []
+    replace_driver(monkeypatch, lambda *_, **__: ran.append("train"), "train")
+    exit_code(*train)
+    assert ran
 
 
 def test_an_unknown_job_is_answered_with_those_there_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,38 @@ def show_plan(
 
 
 @app.command()
+def status(configfile: Configuration = None, experiment: Resolved = None, results: Results = Path("results")) -> None:
+    """Show which jobs are done, running, interrupted, failed, stale or waiting."""
+    loaded = _load(experiment, configfile)
+    from eddymark.plan import plan
+    from eddymark.status import show, statuses
+
+    show(statuses(plan(loaded), results))
+
+
+@app.command()
+def verify(
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Jobs to verify, by default all.")
+    ] = None,
+    discard: Annotated[bool, typer.Option("--discard", help="Remove the records of damaged jobs.")] = False,
+    configfile: Configuration = None,
+    experiment: Resolved = None,
+    results: Results = Path("results"),
+) -> None:
+    """Read all artifacts again; name each damaged file and the command that remakes it."""
+    loaded = _load(experiment, configfile)
+    from eddymark.plan import find_job, plan
+    from eddymark.verification import show
+
+    planned = plan(loaded)
+    chosen = [find_job(planned, folder).folder for folder in jobs or planned]
+    options = _options(configfile, experiment, results)
+    if not show(planned, results, chosen, options, discard=discard):
+        sys.exit(1)
+
+
+@app.command()
 def generate(
     flow: FlowName,
     shard: Annotated[int, typer.Argument(help="Number of the shard, from 0.")],
@@ -203,6 +235,13 @@ def _load(resolved: Path | None, configfile: list[Path] | None) -> Experiment:
         raise EddymarkError(f"{resolved}: not a resolved experiment ({type(error).__name__})") from None
 
 
+def _options(configfile: list[Path] | None, resolved: Path | None, results: Path) -> list[str]:
+    """Return the options with which another command finds the same experiment and results."""
+    options = [word for file in configfile or [] for word in ("--configfile", str(file))]
+    options += [] if resolved is None else ["--experiment", str(resolved)]
+    return options + ([] if results == Path("results") else ["--results", str(results)])
+
+
 @contextlib.contextmanager
 def _job(
     folder: str, configfile: list[Path] | None, resolved: Path | None, results: Path
@@ -211,7 +250,8 @@ def _job(
     experiment = _load(resolved, configfile)
     from eddymark.jobs import running
 
-    with running(experiment, folder, results) as (output, work):
+    options = _options(configfile, resolved, results)
+    with running(experiment, folder, results, options) as (output, work):
         yield experiment, output, work
 
 

@@ -23,11 +23,12 @@ _NAMES_ONLY = (
     "eddymark.jobs",
     "eddymark.operators",
     "eddymark.plan",
+    "eddymark.progress",
     "eddymark.records",
     "eddymark.source_data",
     "eddymark.stages",
 )
-"""Modules that cannot change a result: they start jobs, describe them or map names to paths."""
+"""Modules that cannot change a result: they start jobs, describe or watch them, or map names to paths."""
 
 
 class SourceTree:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,8 +24,10 @@ from eddymark.config.schema import Experiment
 from eddymark.errors import EddymarkError
 from eddymark.failures import explain, require_writable
 from eddymark.memory import peak_memory_bytes
-from eddymark.plan import plan
+from eddymark.plan import find_job, plan
+from eddymark.progress import kept_in
 from eddymark.records import provenance, publish, read_measured, upstream_digests, write_atomically
+from eddymark.work import CHECKPOINTS, FAILURE, LOCK, PROGRESS, work_folder
 
 STOP_WITH_PARENT = "EDDYMARK_STOP_WITH_PARENT"
 """Environment variable that makes a job end when the process that started it is gone."""
@@ -45,7 +47,9 @@ _MALLOPT_TRIM_THRESHOLD, _MALLOPT_MMAP_THRESHOLD = -1, -3
 
 
 @contextlib.contextmanager
-def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tuple[Path, Path]]:
+def running(
+    experiment: Experiment, folder: str, results: Path, options: Sequence[str] = ()
+) -> Iterator[tuple[Path, Path]]:
     """Prepare a job's private folders, and publish its outputs when the stage has written them all.
 
     Yields the folder for its outputs and the folder that survives a kill.
@@ -54,32 +58,31 @@ def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tupl
         experiment: the experiment.
         folder: the job's folder.
         results: root of the results.
+        options: what a command that runs another job of this experiment needs beside that job's arguments.
 
     Raises:
         EddymarkError: if there is no such job, its inputs are missing, it is running already, or it fails.
     """
     jobs = plan(experiment)
-    if folder not in jobs:
-        siblings = [name for name in jobs if name.split("/")[:2] == folder.split("/")[:2]]
-        options = ", ".join(siblings) or ", ".join(experiment.flows)
-        raise EddymarkError(f"no job {folder} in experiment {experiment.name}; there are: {options}")
-    job = jobs[folder]
-    work = results / ".work" / f"{folder.replace('/', '-')}-{job.signature[:16]}"
+    job = find_job(jobs, folder)
     require_writable(results)
+    work = work_folder(job, results)
     work.mkdir(parents=True, exist_ok=True)
     output = work / "output"
     _prepare_process(experiment.threads, job.stage)
     with _locked(work, folder), _failures(work, folder, results):
-        upstream = upstream_digests(job, jobs, results)
+        upstream = upstream_digests(job, jobs, results, options)
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()
         started, clock = _now(), time.monotonic()
         private = _checkpoints(work, upstream)
-        yield output, private
+        with kept_in(work / PROGRESS):
+            yield output, private
         measured = read_measured(output)
         seconds = measured.pop("seconds_before", 0.0) + time.monotonic() - clock
         record = {
             "signature": job.signature,
+            **job.own,
             "job": folder,
             "upstream": upstream,
             "started": started,
@@ -95,7 +98,7 @@ def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tupl
 
 def _checkpoints(work: Path, upstream: dict[str, dict[str, str]]) -> Path:
     """Return the folder of a job's checkpoints, empty unless they come from the same inputs."""
-    private, inputs = work / "checkpoints", work / "inputs.json"
+    private, inputs = work / CHECKPOINTS, work / "inputs.json"
     text = json.dumps(upstream, sort_keys=True)
     if not inputs.exists() or inputs.read_text(encoding="utf-8") != text:
         if private.exists() and any(private.iterdir()):
@@ -109,7 +112,7 @@ def _checkpoints(work: Path, upstream: dict[str, dict[str, str]]) -> Path:
 @contextlib.contextmanager
 def _locked(work: Path, folder: str) -> Iterator[None]:
     """Hold the job's lock; the system releases it when the process ends, however it ends."""
-    with (work / "lock").open("w") as file:
+    with (work / LOCK).open("w") as file:
         end = time.monotonic() + _SECONDS_FOR_THE_LOCK
         while True:
             try:
@@ -125,9 +128,11 @@ def _locked(work: Path, folder: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _failures(work: Path, folder: str, results: Path) -> Iterator[None]:
     """Turn failures into one line; a bug leaves a traceback in the log (a file if standard error is a terminal)."""
+    (work / FAILURE).unlink(missing_ok=True)
     try:
         yield
-    except EddymarkError:
+    except EddymarkError as error:
+        _keep(work, error)
         raise
     except Exception as error:
         if (line := explain(error, results)) is not None:
@@ -140,7 +145,15 @@ def _failures(work: Path, folder: str, results: Path) -> Iterator[None]:
             where = f"the traceback is in {work / 'traceback.log'}"
         else:
             traceback.print_exc()
-        raise EddymarkError(f"{folder} failed: {type(error).__name__}: {error} ({where})") from None
+        failure = EddymarkError(f"{folder} failed: {type(error).__name__}: {error} ({where})")
+        _keep(work, failure)
+        raise failure from None
+
+
+def _keep(work: Path, failure: EddymarkError) -> None:
+    """Leave a failure's line for `eddymark status`; a full disk must not hide the failure itself."""
+    with contextlib.suppress(OSError):
+        (work / FAILURE).write_text(str(failure), encoding="utf-8")
 
 
 def _prepare_process(threads: int, stage: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from eddymark.closures import CLOSURES
 from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
 from eddymark.config.steppers import longest_history, stepper_names
+from eddymark.errors import EddymarkError
 from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
 from eddymark.operators import OPERATORS
@@ -43,6 +44,7 @@ class Job:
         folder: where its outputs go, relative to the results.
         upstream: folders of the jobs whose outputs it reads.
         fragment: the part of the experiment on which it depends.
+        sources: digest of the sources that it runs.
         signature: digest of the fragment, the sources and the signatures of the upstream jobs.
     """
 
@@ -53,7 +55,19 @@ class Job:
     folder: str
     upstream: tuple[str, ...]
     fragment: dict[str, Any]
+    sources: str
     signature: str
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Digests of what the signature depends on beside the upstream jobs, by name."""
+        return {"configuration": _digest(self.fragment), "sources": self.sources}
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Arguments of the command `eddymark` that run the job."""
+        item = (self.flow, self.name, "" if self.seed is None else str(self.seed))
+        return (self.stage, *filter(None, item))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -72,6 +86,19 @@ def plan(experiment: Experiment) -> dict[str, Job]:
     everything = experiment.model_dump(mode="json")
     report = _job(tree, jobs, "report", "", "report", everything, types, list(jobs))
     return jobs | {report.folder: report}
+
+
+def find_job(jobs: Mapping[str, Job], folder: str) -> Job:
+    """Return the job with a folder.
+
+    Raises:
+        EddymarkError: if there is none; it names those that are most like it.
+    """
+    if folder not in jobs:
+        siblings = [name for name in jobs if name.split("/")[:2] == folder.split("/")[:2]]
+        flows = dict.fromkeys(name.partition("/")[0] for name in jobs)
+        raise EddymarkError(f"no job {folder} in the experiment; there are: {', '.join(siblings or flows)}")
+    return jobs[folder]
 
 
 def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, jobs: dict[str, Job]) -> Iterator[Job]:
@@ -139,14 +166,16 @@ def _job(
 ) -> Job:
     own = {"stage": stage, "flow": flow, "name": item, "seed": seed}
     fragment = fragment | {"job": own}
-    content = {
-        "fragment": fragment,
-        "sources": _sources(tree, driver or stage, sorted(set(registered))),
-        "upstream": {key: jobs[key].signature for key in upstream},
-    }
+    sources = _sources(tree, driver or stage, sorted(set(registered)))
+    signature = _digest(
+        {"fragment": fragment, "sources": sources, "upstream": {key: jobs[key].signature for key in upstream}}
+    )
+    return Job(stage, flow, item, seed, folder, tuple(upstream), fragment, _digest(sources), signature)
+
+
+def _digest(content: object) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    signature = hashlib.sha256(text.encode()).hexdigest()
-    return Job(stage, flow, item, seed, folder, tuple(upstream), fragment, signature)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sources(tree: SourceTree, driver: str, registered: Iterable[str]) -> list[str]:

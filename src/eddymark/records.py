@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from eddymark.errors import EddymarkError
 from eddymark.plan import Job
 
 RECORD = "signature.json"
+NOT_RUN = "has not run"
 MEASURED = "measured.json"
 """What a stage measured while it ran; it becomes a part of the record, because a rerun measures something else."""
 
@@ -29,17 +31,27 @@ _LIBRARIES = ("torch", "numpy", "scipy", "xarray", "zarr", "pytorch-lightning", 
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record in a job's folder, empty if there is none or it cannot be read."""
+    """Return the record in a job's folder, empty if there is none or any byte of it is not as it was written."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = (folder / RECORD).read_bytes()
+        record = json.loads(content)
+        intact = isinstance(record, dict) and content == record_text(record).encode()
     except (OSError, ValueError, RecursionError):
         return {}
-    sections = [record.get(name, {}) for name in ("outputs", "upstream")] if isinstance(record, dict) else [None]
+    sections = [record.get(name, {}) for name in ("outputs", "upstream")] if intact else [None]
     return record if all(isinstance(section, dict) for section in sections) else {}
 
 
-def mark_stale(jobs: Mapping[str, Job], results: Path) -> set[str]:
-    """Return the folders of the jobs that have to run, and make their records look old to Snakemake.
+def record_text(record: Mapping[str, Any]) -> str:
+    """Return a record as it is stored, with a digest of itself: equal records make equal bytes."""
+    content = {name: value for name, value in record.items() if name != "digest"}
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    content["digest"] = hashlib.sha256(text.encode()).hexdigest()
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def stale_reasons(jobs: Mapping[str, Job], results: Path) -> dict[str, str]:
+    """Return why each job that has to run has to, by folder.
 
     A job is stale if its stored signature differs from the wanted one, an output is missing, an upstream job
     is stale, or an upstream job's outputs are not those it was made from. Time stamps never decide.
@@ -48,19 +60,44 @@ def mark_stale(jobs: Mapping[str, Job], results: Path) -> set[str]:
         jobs: all jobs by folder, upstream jobs first.
         results: root of the results.
     """
-    stale: set[str] = set()
+    reasons: dict[str, str] = {}
     records = {folder: read_record(results / folder) for folder in jobs}
     for folder, job in jobs.items():
         record = records[folder]
-        made, sources = record.get("outputs", {}), record.get("upstream", {})
-        if (
-            record.get("signature") != job.signature
-            or not all((results / folder / name).exists() for name in (*job.outputs, *made))
-            or any(up in stale or sources.get(up) != records[up].get("outputs") for up in job.upstream)
-        ):
-            stale.add(folder)
-            with contextlib.suppress(FileNotFoundError):
-                os.utime(results / folder / RECORD, _LONG_AGO)
+        sources = record.get("upstream", {})
+        missing = [n for n in (*job.outputs, *record.get("outputs", {})) if not (results / folder / n).exists()]
+        waiting = [up for up in job.upstream if up in reasons]
+        remade = [up for up in job.upstream if sources.get(up) != records[up].get("outputs")]
+        if not record:
+            reasons[folder] = "its record is damaged" if (results / folder / RECORD).exists() else NOT_RUN
+        elif missing:
+            reasons[folder] = f"{missing[0]} is missing"
+        elif record["signature"] != job.signature:
+            reasons[folder] = _changes(record, job)
+        elif waiting:
+            reasons[folder] = f"{waiting[0]} has to run first"
+        elif remade:
+            reasons[folder] = f"{remade[0]} has made something else since"
+    return reasons
+
+
+def _changes(record: Mapping[str, Any], job: Job) -> str:
+    """Return in words what is not as it was when a job ran."""
+    changed = [name for name, digest in job.own.items() if record.get(name) != digest]
+    return f"its {' and its '.join(changed)} changed" if changed else "what it is made from changed"
+
+
+def mark_stale(jobs: Mapping[str, Job], results: Path) -> set[str]:
+    """Return the folders of the jobs that have to run, and make their records look old to Snakemake.
+
+    Arguments:
+        jobs: all jobs by folder, upstream jobs first.
+        results: root of the results.
+    """
+    stale = set(stale_reasons(jobs, results))
+    for folder in stale:
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(results / folder / RECORD, _LONG_AGO)
     return stale
 
 
@@ -81,11 +118,35 @@ def read_measured(output: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def upstream_digests(job: Job, jobs: Mapping[str, Job], results: Path) -> dict[str, dict[str, str]]:
-    """Return the digests of what a job is about to read, by upstream folder.
+def damaged_outputs(folder: Path, record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is wrong with a job's outputs, by name, from the digests in its record."""
+    problems = {}
+    for name, digest in record.get("outputs", {}).items():
+        try:
+            with (folder / name).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    problems[name] = "is damaged: it is not what its job wrote"
+        except FileNotFoundError:
+            problems[name] = "is missing"
+        except OSError as error:
+            problems[name] = f"cannot be read ({error.strerror})"
+    return problems
+
+
+def upstream_digests(
+    job: Job, jobs: Mapping[str, Job], results: Path, options: Sequence[str] = ()
+) -> dict[str, dict[str, str]]:
+    """Return the digests of what a job is about to read, by upstream folder, after comparing the files with them.
+
+    Arguments:
+        job: the job that reads.
+        jobs: all jobs by folder.
+        results: root of the results.
+        options: what the command that remakes a damaged file needs beside the job's own arguments.
 
     Raises:
-        EddymarkError: if an upstream job has not run with the present configuration and sources.
+        EddymarkError: if an upstream job has not run with the present configuration and sources, or one of its
+            files is damaged.
     """
     digests: dict[str, dict[str, str]] = {}
     for folder in job.upstream:
@@ -93,6 +154,9 @@ def upstream_digests(job: Job, jobs: Mapping[str, Job], results: Path) -> dict[s
         if record.get("signature") != jobs[folder].signature:
             state = "was made by another configuration or other sources" if record else "does not exist"
             raise EddymarkError(f"{results / folder} {state}, but {job.folder} needs it: run it first")
+        for name, problem in damaged_outputs(results / folder, record).items():
+            remake = shlex.join(["eddymark", *jobs[folder].arguments, *options])
+            raise EddymarkError(f"{results / folder / name} {problem}, but {job.folder} needs it; remake it: {remake}")
         digests[folder] = record["outputs"]
     return digests
 
@@ -100,8 +164,8 @@ def upstream_digests(job: Job, jobs: Mapping[str, Job], results: Path) -> dict[s
 def publish(partial: Path, final: Path, names: Sequence[str], record: Mapping[str, Any]) -> None:
     """Move a job's outputs to their place and write its record last.
 
-    Whoever finds a record finds exactly the outputs that it describes: the old record goes first, and every
-    output is on the disk before the new one is renamed into place.
+    Whoever finds a record finds exactly the outputs that it describes, whenever the process or the power fails:
+    the old record goes first, and every output is on the disk before the new one is renamed into place.
 
     Arguments:
         partial: private folder with the complete outputs, on the same file system.
@@ -118,26 +182,33 @@ def publish(partial: Path, final: Path, names: Sequence[str], record: Mapping[st
     digests = {path.relative_to(partial).as_posix(): _digest(path) for path in _files(partial, names)}
     final.mkdir(parents=True, exist_ok=True)
     (final / RECORD).unlink(missing_ok=True)
+    _synchronise(final)
     for name in names:
         target = final / name
         if target.is_dir():
             shutil.rmtree(target)
         os.replace(partial / name, target)
     _synchronise(final)
-    content = json.dumps({**record, "outputs": digests}, indent=1, ensure_ascii=False)
-    write_atomically(final / RECORD, content + "\n")
+    # Written in the private folder, so that a kill leaves no temporary file among the outputs.
+    _write_durably(partial / RECORD, record_text({**record, "outputs": digests}))
+    os.replace(partial / RECORD, final / RECORD)
+    _synchronise(final)
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file under a temporary name, flush it to the disk and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
+    _write_durably(temporary, text)
+    os.replace(temporary, path)
+    _synchronise(path.parent)
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
-    _synchronise(path.parent)
 
 
 def provenance() -> dict[str, Any]:

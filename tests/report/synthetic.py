@@ -12,6 +12,7 @@ import xarray as xr
 
 from eddymark.config.schema import Experiment
 from eddymark.grid import Grid, SpectralSpace
+from eddymark.records import RECORD, record_text
 from eddymark.storage import trajectory_dataset, write_trajectories
 from tests.report.fakes import (
     INTERVAL,
@@ -45,8 +46,7 @@ def write_json(path: Path, content: dict[str, object]) -> None:
 
 
 def record(folder: Path, seconds: float, **measured: float) -> None:
-    write_json(
-        folder / "signature.json",
+    content = record_text(
         {
             "signature": "ab" * 32,
             "outputs": {},
@@ -59,8 +59,9 @@ def record(folder: Path, seconds: float, **measured: float) -> None:
             "started": "2025-01-01T00:00:00+00:00",
             "finished": "2025-01-01T00:01:00+00:00",
             "versions": {"python": "3.11", "torch": "2.13.0"},
-        },
+        }
     )
+    (folder / RECORD).write_text(content, encoding="utf-8")
 
 
 def write_data(folder: Path, grid: Grid, random: np.random.Generator, resolution: float) -> None:

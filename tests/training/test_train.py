@@ -24,6 +24,7 @@ from torch import Tensor
 from eddymark.config.schema import Experiment, Flow
 from eddymark.errors import EddymarkError
 from eddymark.flows.build import build_flow
+from eddymark.progress import kept_in, read_progress
 from eddymark.stages import train
 from eddymark.statistics.errors import relative_l2_error
 from eddymark.stepping.build import build_simulation, split_files, trainable_stepper
@@ -391,6 +392,14 @@ def test_a_job_logs_one_line_per_epoch_and_nothing_else(
     assert len(lines) == 4
     pattern = r"epoch 2  step 12/24  unroll 1  loss [\d.]+  validation [\d.]+  [\d.]+ it/s  \d+:\d\d:\d\d left"
     assert re.fullmatch(pattern, lines[1])
+
+
+def test_a_training_leaves_its_progress_in_the_file_of_the_job(results: Path, tmp_path: Path) -> None:
+    with kept_in(tmp_path / "progress.json"):
+        run(experiment(), results, tmp_path)
+    reading = read_progress(tmp_path / "progress.json")
+    assert reading is not None
+    assert (reading.description, reading.done, reading.total) == ("training", 24, 24)
 
 
 def test_validation_trajectories_without_a_single_step_are_refused(results: Path, tmp_path: Path) -> None:

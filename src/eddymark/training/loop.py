@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from eddymark.errors import EddymarkError
+from eddymark.progress import Progress
 from eddymark.training import checkpoint
 from eddymark.training.module import Training
 from eddymark.training.windows import TrainingBatches, Windows
@@ -58,6 +59,19 @@ class Data(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         return DataLoader([self.rollouts], batch_size=None)  # type: ignore[arg-type]
+
+
+class StepEnd(Callback):
+    """After each step: progress for those who watch from outside."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        assert isinstance(pl_module, Training)
+        steps = pl_module.schedule.steps
+        self.progress = Progress("training", steps, shown=False)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object) -> None:
+        if trainer.is_global_zero:
+            self.progress.update(trainer.global_step)
 
 
 class EpochEnd(Callback):
@@ -111,7 +125,7 @@ def fit(training: Training, data: Data, *, work: Path, curves: Path, device: tor
     if resumed is None:
         shutil.rmtree(curves, ignore_errors=True)
     terminal = sys.stderr.isatty()
-    callbacks: list[Callback] = [EpochEnd(work)]
+    callbacks: list[Callback] = [StepEnd(), EpochEnd(work)]
     if terminal:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     options: dict[str, Any] = {"devices": [device.index or 0]} if device.type == "cuda" else {"devices": 1}
