@@ -89,13 +89,8 @@ def run(experiment: Experiment, stepper: str, results: Path, tmp_path: Path) -> 
     output = tmp_path / "output" / stepper
     output.mkdir(parents=True)
     validate.run(experiment, "box", stepper, results=results, output=output, work=tmp_path)
-    assert {path.name for path in output.iterdir()} == {
-        "rollouts.zarr.zip",
-        "statistics.nc",
-        "scores.csv",
-        "cost.json",
-        "measured.json",
-    }
+    written = {path.name for path in output.iterdir()} - {"measured.json"}
+    assert written == {"rollouts.zarr.zip", "statistics.nc", "scores.csv", "cost.json"}
     return output
 
 
