@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ from eddymark.config.schema import Experiment
 from eddymark.errors import EddymarkError
 from eddymark.memory import peak_memory_bytes
 from eddymark.plan import plan
+from eddymark.ranks import this_rank
 from eddymark.records import provenance, publish, read_measured, upstream_digests, write_atomically
 
 STOP_WITH_PARENT = "EDDYMARK_STOP_WITH_PARENT"
@@ -66,7 +67,13 @@ def running(experiment: Experiment, folder: str, results: Path) -> Iterator[tupl
     work = results / ".work" / f"{folder.replace('/', '-')}-{job.signature[:16]}"
     work.mkdir(parents=True, exist_ok=True)
     output = work / "output"
+    private = work / "checkpoints"
     _prepare_process(experiment.threads, job.stage)
+    if job.stage == "train" and this_rank(experiment.flows[job.flow].surrogates[job.name].parallel).index > 0:
+        # Whoever waits for the others in a library gets no signals, and there is nothing to lose.
+        _watch_parent(lambda: os._exit(128 + signal.SIGTERM))
+        yield output, private
+        return
     with _locked(work, folder), _failures(work, folder):
         upstream = upstream_digests(job, jobs, results)
         shutil.rmtree(output, ignore_errors=True)
@@ -117,6 +124,10 @@ def _locked(work: Path, folder: str) -> Iterator[None]:
                 if time.monotonic() > end:
                     raise EddymarkError(f"{folder} is running in another process") from None
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
+            except OSError as error:
+                raise EddymarkError(
+                    f"{work / 'lock'}: {error.strerror}; results have to be on a file system with locks"
+                ) from None
         yield
 
 
@@ -150,7 +161,7 @@ def _prepare_process(threads: int, stage: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, partial(_terminate, stage))
     if os.environ.get(STOP_WITH_PARENT):
-        threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+        _watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _terminate(stage: str, number: int, _frame: FrameType | None) -> NoReturn:
@@ -161,14 +172,19 @@ def _terminate(stage: str, number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _watch_parent(parent: int) -> None:
-    """Terminate this process when its parent has gone, so that a killed workflow leaves no jobs behind."""
-    while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    # A long call into a library would answer much later.
-    time.sleep(_SECONDS_FOR_A_CLEAN_END)
-    os._exit(128 + signal.SIGTERM)
+def _watch_parent(end: Callable[[], object]) -> None:
+    """End this process when its parent has gone, so that a killed workflow leaves no jobs behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        end()
+        # A long call into a library would answer much later.
+        time.sleep(_SECONDS_FOR_A_CLEAN_END)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _now() -> str:

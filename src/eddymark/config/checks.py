@@ -36,6 +36,11 @@ def check_experiment(experiment: Experiment) -> Iterator[Problem]:
     """Yield what is wrong with the experiment apart from its flows."""
     for name in experiment.flows:
         yield from check_folder_name(("flows", name, NAME), name, reserved=("report", "plan.yaml"))
+    for name, flow in experiment.flows.items():
+        for model, surrogate in flow.surrogates.items():
+            if surrogate.parallel.strategy == "fsdp" and experiment.device == "cpu":
+                path = ("flows", name, "surrogates", model, "parallel", "strategy")
+                yield Problem(path, "ddp or auto with device cpu (fsdp needs GPUs)", "'fsdp'")
 
 
 def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
