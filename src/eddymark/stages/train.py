@@ -62,6 +62,9 @@ def run(
     rank = this_rank(surrogate.parallel)
     flow = build_flow(configuration)
     device, dtype = select_device(experiment), select_precision(experiment)
+    if device.type == "cuda" and rank.count > 1:
+        # Each process has a GPU of its own, which is what "cuda" means to it from here on.
+        torch.cuda.set_device(rank.local)
     stepper = trainable_stepper(experiment, flow_name, model, seed)
 
     windows = Windows(split_files(configuration, flow_name, "train", results), dtype=dtype)
