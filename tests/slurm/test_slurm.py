@@ -130,6 +130,9 @@ def test_the_shards_of_the_dns_are_one_array_and_every_job_runs_once(first_run: 
     assert len(re.findall(r"Submitted array job with Snakemake IDs \d+,\d+ ", said)) == 1
     plan = yaml.safe_load((workflow.folder / "results" / "plan.yaml").read_text())
     assert jobs_of(said) == sorted(plan)
+    # Each task of the array is about its own shard alone: none waits for another's outputs or removes them.
+    logs = [path.read_text() for path in workflow.folder.glob(".snakemake/slurm_logs/rule_generate/*_*.log")]
+    assert sorted("".join(sorted(set(re.findall(r"kolmogorov, shard (\d)", log)))) for log in logs) == ["0", "1"]
 
 
 def test_the_results_are_those_of_a_local_run(remote: Workflow, local: Workflow) -> None:
