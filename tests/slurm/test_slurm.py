@@ -157,7 +157,7 @@ def test_a_rerun_has_nothing_to_do(remote: Workflow) -> None:
 
 def test_one_learning_rate_reruns_exactly_its_jobs(remote: Workflow) -> None:
     change = {"schedule": {"learning_rate": 3.0e-3}}
-    expected = [TRAINING, "kolmogorov/validate/cost", "kolmogorov/validate/fno-seed0", "report"]
+    expected = [TRAINING, "kolmogorov/validate/fno-seed0", "report"]
     assert jobs_of(remote.run(change=change)) == expected
     assert jobs_of(remote.run(change=change)) == []
 
