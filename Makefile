@@ -11,10 +11,10 @@ SMOKE_RESULTS ?= results/smoke
 SMOKE := --configfile config/experiments/smoke.yaml --config results=$(SMOKE_RESULTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help report smoke test faults lint format bench pictures clean
+.PHONY: help report smoke test faults test-slurm lint format bench pictures clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -37,6 +37,13 @@ test: $(VENV)/installed ## run all tests
 
 faults: $(VENV)/installed ## kill the workflow at KILLS random moments and compare with an undisturbed run (10 min)
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+test-slurm: $(VENV)/installed ## run the workflow on a Slurm cluster set up on this machine for the test (root, Debian)
+	@test "$$(id -u)" = 0 || { echo "make test-slurm needs root: it installs Slurm and starts its daemons" >&2; exit 1; }
+	@command -v slurmctld > /dev/null && command -v slurmd > /dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; }
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[slurm]"
+	EDDYMARK_TEST_SLURM=1 timeout -k 30 3600 $(BIN)/python -m pytest -x tests/slurm
 
 lint: $(VENV)/installed ## check style, types, imports and the workflow
 	$(BIN)/ruff check .

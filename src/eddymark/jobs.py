@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,7 @@ from eddymark.failures import explain, require_writable
 from eddymark.memory import peak_memory_bytes
 from eddymark.plan import find_job, plan
 from eddymark.progress import kept_in
+from eddymark.ranks import this_rank
 from eddymark.records import provenance, publish, read_measured, upstream_digests, write_atomically
 from eddymark.work import CHECKPOINTS, FAILURE, LOCK, PROGRESS, work_folder
 
@@ -69,7 +70,13 @@ def running(
     work = work_folder(job, results)
     work.mkdir(parents=True, exist_ok=True)
     output = work / "output"
+    private = work / CHECKPOINTS
     _prepare_process(experiment.threads, job.stage)
+    if job.stage == "train" and this_rank(experiment.flows[job.flow].surrogates[job.name].parallel).index > 0:
+        # Whoever waits for the others in a library gets no signals, and there is nothing to lose.
+        _watch_parent(lambda: os._exit(128 + signal.SIGTERM))
+        yield output, private
+        return
     with _locked(work, folder), _failures(work, folder, results):
         upstream = upstream_digests(job, jobs, results, options)
         shutil.rmtree(output, ignore_errors=True)
@@ -122,6 +129,10 @@ def _locked(work: Path, folder: str) -> Iterator[None]:
                 if time.monotonic() > end:
                     raise EddymarkError(f"{folder} is running in another process") from None
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
+            except OSError as error:
+                raise EddymarkError(
+                    f"{work / 'lock'}: {error.strerror}; results have to be on a file system with locks"
+                ) from None
         yield
 
 
@@ -169,7 +180,7 @@ def _prepare_process(threads: int, stage: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, partial(_terminate, stage))
     if os.environ.get(STOP_WITH_PARENT):
-        threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+        _watch_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _terminate(stage: str, number: int, _frame: FrameType | None) -> NoReturn:
@@ -180,14 +191,19 @@ def _terminate(stage: str, number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _watch_parent(parent: int) -> None:
-    """Terminate this process when its parent has gone, so that a killed workflow leaves no jobs behind."""
-    while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    # A long call into a library would answer much later.
-    time.sleep(_SECONDS_FOR_A_CLEAN_END)
-    os._exit(128 + signal.SIGTERM)
+def _watch_parent(end: Callable[[], object]) -> None:
+    """End this process when its parent has gone, so that a killed workflow leaves no jobs behind."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        end()
+        # A long call into a library would answer much later.
+        time.sleep(_SECONDS_FOR_A_CLEAN_END)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _now() -> str:

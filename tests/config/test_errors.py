@@ -289,6 +289,19 @@ BAD: list[tuple[str, str, Any, str]] = [
         {"kolmogorov": {}, "Kolmogorov": {"base": "kolmogorov"}},
         "flows.Kolmogorov: expected a name of its own, found one that clashes with flows.kolmogorov",
     ),
+    (
+        FNO,
+        "parallel.devices",
+        3,
+        "parallel.devices: expected devices × nodes that divide batch_size (8), found 3 × 1",
+    ),
+    (FNO, "parallel.devices", 0, "parallel.devices: expected greater than or equal to 1, found 0"),
+    (
+        FNO,
+        "parallel.strategy",
+        "fsdp",
+        "parallel.strategy: expected auto with a single device (fsdp spreads a model over several), found 'fsdp'",
+    ),
     (FNO, "seeds", [1, 1], "seeds: expected at least one seed and each once, found [1, 1]"),
     ("config.yaml", "sed", 1, "sed: expected a known key, found an unknown key; did you mean seed?"),
     ("config.yaml", "device", "gpu", "device: expected 'auto', 'cpu' or 'cuda', found 'gpu'; did you mean cpu?"),
@@ -470,3 +483,16 @@ def test_a_wrong_value_set_on_snakemakes_command_line_is_not_blamed_on_a_file(tm
     with pytest.raises(ConfigurationError) as raised:
         experiment_from_mapping(mapping, tmp_path, [file])
     assert str(raised.value) == "command line (--config): seed: expected greater than or equal to 0, found -4"
+
+
+def test_fsdp_on_a_cpu_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parallel = {"strategy": "fsdp", "devices": 2}
+    write_experiment(tmp_path / "config", ("config.yaml", "device", "cpu"), (FNO, "parallel", parallel))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["check"])
+    assert stopped.value.code == 2
+    line = "parallel.strategy: expected ddp or auto with device cpu (fsdp needs GPUs), found 'fsdp'"
+    assert capsys.readouterr().err.splitlines() == [f"config/{FNO}: {line}"]

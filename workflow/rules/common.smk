@@ -5,9 +5,13 @@ an output it was made from has changed. All inputs are `ancient`, so that Snakem
 gets a gate instead, which is newer than its record because the records of stale jobs are made to look old.
 """
 
+import base64
 import hashlib
+import json
 import re
 import shlex
+import shutil
+import zlib
 
 import yaml
 
@@ -17,6 +21,29 @@ from eddymark.locks import release_stale_locks
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
 from eddymark.trial import try_out
+
+
+def become_own_array_task():
+    """Replace this process by the command of its own task of a Slurm job array.
+
+    The Slurm executor starts all tasks with the command of the first one, which then runs the task's own command. If
+    left at that, each task would wait for the first task's outputs, fail without them, and remove them if its own job
+    fails (snakemake-executor-plugin-slurm issue 447).
+    """
+    option = "--slurm-jobstep-array-execs="
+    tasks = next(
+        (text.removeprefix(option) for text in sys.argv if text.startswith(option)),
+        None,
+    )
+    number = os.environ.get("SLURM_ARRAY_TASK_ID")
+    if tasks is None or number == os.environ.get("SLURM_ARRAY_TASK_MIN"):
+        return
+    compressed = json.loads(base64.b64decode(tasks))[number]
+    own = zlib.decompress(bytes.fromhex(compressed)).decode()
+    os.execvp("sh", ["sh", "-c", own])
+
+
+become_own_array_task()
 
 RESULTS = str(config.get("results", "results"))
 
@@ -74,7 +101,14 @@ write_once(
     ),
 )
 
-os.environ[STOP_WITH_PARENT] = "1"
+# On a cluster Slurm ends what a job leaves behind, and jobs outlive the process that submitted them.
+if workflow.remote_exec:
+    os.environ.pop(STOP_WITH_PARENT, None)
+else:
+    os.environ[STOP_WITH_PARENT] = "1"
+
+# What a job asks for if it may use a GPU. Only clusters look at it.
+GPUS = 0 if EXPERIMENT.device == "cpu" else 1
 
 
 def command(stage):
@@ -109,6 +143,58 @@ def gate(pattern):
         return [str(Path(workflow.basedir, "workflow")), *map(record, job.upstream)]
 
     return inputs
+
+
+def parallel(wildcards):
+    """Return on how many devices and nodes a model is trained."""
+    return EXPERIMENT.flows[wildcards.flow].surrogates[wildcards.model].parallel
+
+
+def training_threads(wildcards):
+    """Return the threads of all processes of a training on one node, or of each process on several."""
+    wanted = parallel(wildcards)
+    return EXPERIMENT.threads * (wanted.devices if wanted.nodes == 1 else 1)
+
+
+def training_resource(name):
+    """Return a resource by which Slurm gives a training its devices; None if the training has no such wish."""
+
+    def resource(wildcards):
+        nodes, devices = parallel(wildcards).nodes, parallel(wildcards).devices
+        if nodes == 1:
+            return {"gpu": GPUS * devices}.get(name)
+        wishes = {"nodes": nodes, "mpi": "srun"}
+        # The executor takes only one of the two, the second only from 2 on, and the first as tasks per GPU too.
+        wishes |= (
+            {"tasks": nodes, "tasks_per_gpu": 0}
+            if devices == 1
+            else {"tasks_per_node": devices}
+        )
+        if GPUS:
+            wishes |= {"gres": f"gpu:{devices}"}
+        return wishes.get(name)
+
+    return resource
+
+
+def launcher(wildcards):
+    """Return the beginning of the command of a training: on several nodes, Slurm starts one process for each device.
+
+    On one node, the training starts its processes itself.
+    """
+    nodes, devices = parallel(wildcards).nodes, parallel(wildcards).devices
+    if nodes == 1 or shutil.which("srun") is None:
+        return ""
+    options = f"--nodes={nodes} --ntasks={nodes * devices} --ntasks-per-node={devices}"
+    options += f" --cpus-per-task={EXPERIMENT.threads} --kill-on-bad-exit=1"
+    return f"srun {options}{f' --gres=gpu:{devices}' if GPUS else ''} "
+
+
+def all_cores(wildcards):
+    """Return as many threads as keep all other jobs off this machine; on a cluster, the node is asked for instead."""
+    if workflow.remote_exec or workflow.non_local_exec:
+        return EXPERIMENT.threads
+    return workflow.cores or EXPERIMENT.threads
 
 
 def upstream(pattern):

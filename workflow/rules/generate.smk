@@ -16,6 +16,7 @@ rule generate:
     resources:
         mem_mb=4000,
         runtime=240,
+        gpu=GPUS,
     params:
         command=command("generate"),
     message:

@@ -12,13 +12,21 @@ rule train:
     benchmark:
         benchmark_of("{flow}/train/{model}/seed{seed}")
     priority: 20
-    threads: EXPERIMENT.threads
+    threads: training_threads
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards: 4000 * parallel(wildcards).devices,
         runtime=480,
+        gpu=training_resource("gpu"),
+        gres=training_resource("gres"),
+        mpi=training_resource("mpi"),
+        nodes=training_resource("nodes"),
+        tasks=training_resource("tasks"),
+        tasks_per_node=training_resource("tasks_per_node"),
+        tasks_per_gpu=training_resource("tasks_per_gpu"),
     params:
+        launcher=launcher,
         command=command("train"),
     message:
         "Training {wildcards.model} for {wildcards.flow}, seed {wildcards.seed}"
     shell:
-        "exec {params.command} {wildcards.flow} {wildcards.model} {wildcards.seed} > {log} 2>&1"
+        "exec {params.launcher}{params.command} {wildcards.flow} {wildcards.model} {wildcards.seed} > {log} 2>&1"

@@ -17,6 +17,7 @@ rule validate:
     resources:
         mem_mb=4000,
         runtime=120,
+        gpu=GPUS,
     params:
         command=command("validate"),
     message:
@@ -25,7 +26,8 @@ rule validate:
         "exec {params.command} {wildcards.flow} {wildcards.stepper} > {log} 2>&1"
 
 
-# It asks for all cores, so that nothing else runs while it measures; it uses as many threads as every other job.
+# It asks for all cores (on a cluster, for a whole node), so that nothing else runs while it measures; it uses as many
+# threads as every other job.
 rule cost:
     input:
         gate=gate("{flow}/validate/cost"),
@@ -37,10 +39,12 @@ rule cost:
         log_of("{flow}/validate/cost"),
     benchmark:
         benchmark_of("{flow}/validate/cost")
-    threads: workflow.cores or EXPERIMENT.threads
+    threads: all_cores
     resources:
         mem_mb=4000,
         runtime=60,
+        gpu=GPUS,
+        slurm_extra="--exclusive",
     params:
         command=command("cost"),
     message:

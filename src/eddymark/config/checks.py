@@ -43,6 +43,11 @@ def check_experiment(experiment: Experiment) -> Iterator[Problem]:
         other = taken.setdefault(name.lower(), name)
         if other != name:
             yield Problem(("flows", name, NAME), "a name of its own", f"one that clashes with flows.{other}")
+    for name, flow in experiment.flows.items():
+        for model, surrogate in flow.surrogates.items():
+            if surrogate.parallel.strategy == "fsdp" and experiment.device == "cpu":
+                path = ("flows", name, "surrogates", model, "parallel", "strategy")
+                yield Problem(path, "ddp or auto with device cpu (fsdp needs GPUs)", "'fsdp'")
 
 
 def check_flow(name: str, flow: Flow) -> Iterator[Problem]:

@@ -94,6 +94,7 @@ def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
     if surrogate.schedule.warm_up_steps >= surrogate.schedule.steps:
         expected = f"fewer than the training steps ({surrogate.schedule.steps})"
         yield Problem((*path, "schedule", "warm_up_steps"), expected, show(surrogate.schedule.warm_up_steps))
+    yield from _check_parallel((*path, "parallel"), surrogate)
     if not surrogate.seeds or len(set(surrogate.seeds)) < len(surrogate.seeds):
         yield Problem((*path, "seeds"), "at least one seed and each once", show(surrogate.seeds))
 
@@ -144,6 +145,16 @@ def _check_curriculum(path: Path, objective: Objective) -> Iterator[Problem]:
     increasing = all(a < b for a, b in itertools.pairwise(starts))
     if not starts or starts[0] != 0 or not increasing:
         yield Problem(path, "stages whose start increases from 0", f"starts {show(starts)}")
+
+
+def _check_parallel(path: Path, surrogate: Surrogate) -> Iterator[Problem]:
+    """Check that every process gets an equal part of each batch."""
+    parallel, batch = surrogate.parallel, surrogate.schedule.batch_size
+    if batch % (parallel.devices * parallel.nodes):
+        expected = f"devices × nodes that divide batch_size ({batch})"
+        yield Problem((*path, "devices"), expected, f"{parallel.devices} × {parallel.nodes}")
+    if parallel.strategy == "fsdp" and parallel.devices * parallel.nodes == 1:
+        yield Problem((*path, "strategy"), "auto with a single device (fsdp spreads a model over several)", "'fsdp'")
 
 
 def _check_windows(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:

@@ -174,6 +174,17 @@ class Schedule(Model):
     """Length of the validation rollouts, turnover times."""
 
 
+class Parallel(Model):
+    """Training on several devices; the data of each step are spread over all of them."""
+
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """ddp: every device holds the whole model; fsdp: every GPU holds a part; auto: ddp if there are several devices."""
+    devices: PositiveInteger = 1
+    """Processes per node: one for each GPU, or each with `threads` threads on CPUs."""
+    nodes: PositiveInteger = 1
+    """More than one needs Slurm."""
+
+
 class Surrogate(Model):
     """One trained model: a pure surrogate, a hybrid of solver and network, or a closure that is fitted."""
 
@@ -189,6 +200,7 @@ class Surrogate(Model):
     objective: Objective = Objective()
     augmentation: Augmentation = Augmentation()
     schedule: Schedule
+    parallel: Parallel = Parallel()
     seeds: tuple[Seed, ...] = (0,)
 
 

@@ -16,6 +16,7 @@ from eddymark.config.schema import Experiment
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
+from eddymark.ranks import this_rank
 from eddymark.records import write_measured
 from eddymark.stepping.build import select_device, select_precision, split_files, trainable_stepper
 from eddymark.stepping.trainable import parameter_count
@@ -40,6 +41,8 @@ def run(
 ) -> None:
     """Train a model and write `weights.safetensors`, `model.json` and `history.csv`.
 
+    Where a model is trained on several devices, each of its processes runs this; the first one writes.
+
     Arguments:
         experiment: the experiment.
         flow_name, model, seed: what to train.
@@ -56,8 +59,12 @@ def run(
     configuration = experiment.flows[flow_name]
     surrogate = configuration.surrogates[model]
     schedule = surrogate.schedule
+    rank = this_rank(surrogate.parallel)
     flow = build_flow(configuration)
     device, dtype = select_device(experiment), select_precision(experiment)
+    if device.type == "cuda" and rank.count > 1:
+        # Each process has a GPU of its own, which is what "cuda" means to it from here on.
+        torch.cuda.set_device(rank.local)
     stepper = trainable_stepper(experiment, flow_name, model, seed)
 
     windows = Windows(split_files(configuration, flow_name, "train", results), dtype=dtype)
@@ -89,8 +96,12 @@ def run(
     )
     work.mkdir(parents=True, exist_ok=True)
     curves = results / ".work" / "tensorboard" / flow_name / model / f"seed{seed}"
-    fit(training, data, work=work, curves=curves, device=device)
+    fit(training, data, parallel=surrogate.parallel, rank=rank, work=work, curves=curves, device=device)
+    if rank.index > 0:
+        return
 
+    # Another one: the weights of the trained one may be spread over the processes.
+    stepper = trainable_stepper(experiment, flow_name, model, seed)
     stepper.load_state_dict(training.best)
     save_weights(output / "weights.safetensors", stepper)
     history = pd.DataFrame([asdict(row) for row in training.history]).drop(columns="seconds")

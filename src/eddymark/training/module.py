@@ -11,6 +11,8 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 
 from eddymark.config.schema import Objective, Schedule
 from eddymark.errors import EddymarkError
@@ -86,6 +88,15 @@ class Training(lightning.LightningModule):
         self.seconds_before = 0.0
         self._started = time.monotonic()
 
+    def configure_model(self) -> None:
+        """Under fsdp, leave each process a part of the weights and of their average: the same part of both."""
+        mesh = self.device_mesh
+        if mesh is None or isinstance(self.stepper, FSDPModule):
+            return
+        for module in (self.stepper, self.average):
+            # Resharded after each use, so that both are in parts when the average is updated.
+            fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=True)
+
     def on_fit_start(self) -> None:
         self.seconds_before = self.history[-1].seconds if self.history else 0.0
         self._started = time.monotonic()
@@ -93,7 +104,8 @@ class Training(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.average.eval()
         self._losses = []
-        torch.manual_seed(self.stream_seed + self.global_step)
+        # A stream of its own for each process: their parts of a batch must not share random numbers.
+        torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
 
     def training_step(self, window: Tensor, batch_index: int) -> Tensor:
         loss = unrolled_loss(
@@ -113,7 +125,7 @@ class Training(lightning.LightningModule):
     ) -> None:
         """Clip the norm of the gradient; refuse to go on if it or the loss is not finite."""
         parameters = [p for p in self.stepper.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = _whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
         value = float(norm)
         if not math.isfinite(value) or not math.isfinite(float(self._losses[-1])):
             raise EddymarkError(
@@ -145,21 +157,30 @@ class Training(lightning.LightningModule):
         self._validation_errors.append(error.mean(dim=1))
 
     def on_validation_epoch_end(self) -> None:
-        error = float(torch.cat(self._validation_errors).mean())
+        error = self._mean(torch.cat(self._validation_errors))
         step = self.global_step
         row = Progress(
             epoch=len(self.history) + 1,
             step=step,
             unroll=unroll_at(self.objective, step - 1, self.schedule.steps),
             learning_rate=self.schedule.learning_rate * self._rate(step - 1),
-            training_loss=float(torch.stack(self._losses).mean()),
+            training_loss=self._mean(torch.stack(self._losses)),
             validation_error=error,
             seconds=self.seconds_before + time.monotonic() - self._started,
         )
         self.history.append(row)
         if error < self.best_error:
             self.best_error, self.best_epoch = error, row.epoch
-            self.best = {name: value.detach().clone() for name, value in self.average.state_dict().items()}
+            self.best = {name: _whole(value.detach()).clone() for name, value in self.average.state_dict().items()}
+
+    def _mean(self, values: Tensor) -> float:
+        """Return the mean over the values of all processes, equal in all of them."""
+        assert self.trainer is not None
+        if self.trainer.world_size == 1:
+            return float(values.mean())
+        total = torch.stack([values.double().sum(), torch.tensor(float(len(values)), device=values.device)])
+        total = self.trainer.strategy.reduce(total, reduce_op="sum")
+        return float(total[0] / total[1])
 
     def configure_optimizers(self) -> Any:
         parameters = [p for p in self.stepper.parameters() if p.requires_grad]
@@ -198,3 +219,8 @@ class Training(lightning.LightningModule):
         self.best = state["best"]
         self.best_error = state["best_error"]
         self.best_epoch = state["best_epoch"]
+
+
+def _whole(value: Tensor) -> Tensor:
+    """Return a tensor whose parts are spread over the processes as a whole one, and any other as it is."""
+    return value.full_tensor() if isinstance(value, DTensor) else value

@@ -104,6 +104,10 @@ class Draw:
     windows: tuple[int, ...]
     positions: tuple[int, ...]
 
+    def part(self, index: int, count: int) -> Draw:
+        """Return what process `index` of `count` trains on: every `count`-th window, transformed as in the whole."""
+        return Draw(self.epoch, self.unroll, self.windows[index::count], self.positions[index::count])
+
 
 class TrainingBatches(Dataset[Tensor]):
     """Batches `(batch, history + unroll, component, *grid)` of augmented training windows.
