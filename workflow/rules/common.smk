@@ -9,11 +9,10 @@ import hashlib
 import re
 import shlex
 
-import yaml
-
 from eddymark.jobs import STOP_WITH_PARENT
 from eddymark.config import ConfigurationError, experiment_from_mapping
 from eddymark.locks import release_stale_locks
+from eddymark.pipeline import write_plan
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
 from eddymark.trial import is_foreign, try_foreign_operators
@@ -39,11 +38,6 @@ def load(further=None):
         raise SystemExit(2)
 
 
-def write_once(path, text):
-    if not path.exists() or path.read_text() != text:
-        write_atomically(path, text)
-
-
 # The file stays open, and so marks this run as alive, until the process ends.
 RUNNING = release_stale_locks(Path(".snakemake")) if workflow.is_main_process else None
 
@@ -65,13 +59,9 @@ if workflow.is_main_process and any(trains_foreign_operator(JOBS[f]) for f in ST
 # Jobs that start later, or on another machine, see the experiment as it is now.
 RESOLVED = EXPERIMENT.model_dump_json(indent=1)
 RESOLVED_FILE = f"{RESULTS}/.work/experiment-{hashlib.sha256(RESOLVED.encode()).hexdigest()[:16]}.json"
-write_once(Path(RESOLVED_FILE), RESOLVED)
-write_once(
-    Path(RESULTS, "plan.yaml"),
-    yaml.safe_dump(
-        {folder: job.signature for folder, job in JOBS.items()}, sort_keys=False
-    ),
-)
+if not Path(RESOLVED_FILE).exists():
+    write_atomically(Path(RESOLVED_FILE), RESOLVED)
+write_plan(JOBS, Path(RESULTS))
 
 os.environ[STOP_WITH_PARENT] = "1"
 
