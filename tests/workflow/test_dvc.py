@@ -103,7 +103,7 @@ class Project:
         path.write_text(yaml.safe_dump(content | {"schedule": SCHEDULE | {"learning_rate": value}}))
 
     def learning_rate(self) -> float:
-        """Return the learning rate with which the model on the disk was made, which was validated and reported."""
+        """Return the learning rate with which the model on the disk was made."""
         weights = self.folder / WEIGHTS
         return float(json.loads(weights.read_text())["fragment"]["model"]["schedule"]["learning_rate"])
 
@@ -138,10 +138,9 @@ def new_project(folder: Path) -> Project:
 
 
 def replace_drivers(project: Project) -> None:
+    driver, stages = Path(__file__).with_name("drivers.py"), project.folder / "src" / "eddymark" / "stages"
     for stage in ("generate", "train", "validate", "cost", "report"):
-        shutil.copy(
-            REPOSITORY / "tests" / "workflow" / "drivers.py", project.folder / f"src/eddymark/stages/{stage}.py"
-        )
+        shutil.copy(driver, stages / f"{stage}.py")
 
 
 @pytest.fixture(scope="module")
