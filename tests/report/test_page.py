@@ -263,8 +263,10 @@ def test_the_headline_scores_are_those_of_validation(folder: Path, tree: Tree) -
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert list(metrics) == list(tree.experiment.flows)
     for flow in metrics:
-        scores = pd.read_csv(tree.results / flow / "validate" / "no_model" / "scores.csv").set_index("statistic")
-        assert metrics[flow]["no_model"]["spectrum_error"] == scores.loc["spectrum_error", "value"]
+        scores = pd.read_csv(tree.results / flow / "validate" / "dynamic_smagorinsky" / "scores.csv").set_index(
+            "statistic"
+        )
+        assert metrics[flow]["dynamic_smagorinsky"]["spectrum_error"] == scores.loc["spectrum_error", "value"]
         table = pd.read_csv(folder / "tables" / f"{flow}-headline.csv").set_index("stepper")
         assert table["spectrum_error"].dropna().to_dict() == {
             name: found["spectrum_error"] for name, found in metrics[flow].items() if "spectrum_error" in found
