@@ -11,7 +11,7 @@ SMOKE_RESULTS ?= results/smoke
 SMOKE := --configfile config/experiments/smoke.yaml --config results=$(SMOKE_RESULTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help report smoke test faults test-slurm lint format bench pictures clean
+.PHONY: help report repro smoke test faults test-slurm lint format bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 report: $(VENV)/installed ## run the default experiment; the page is results/report/index.html
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "The report is results/report/index.html"
+
+repro: $(VENV)/installed ## the same through DVC, which keeps the results of every configuration in its cache
+	@test -x $(BIN)/dvc || { echo "The command dvc is missing; install it with: $(BIN)/pip install -c constraints.txt 'dvc>=3.67,<4'" >&2; exit 1; }
+	$(BIN)/eddymark dvc write
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/eddymark dvc record
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
 smoke: $(VENV)/installed ## run every stage of both flows at the smallest size, in a few minutes
 	$(BIN)/snakemake --cores $(CORES) $(SMOKE)

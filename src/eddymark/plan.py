@@ -23,7 +23,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "train": ("weights.safetensors", "model.json", "history.csv"),
     "validate": ("rollouts.zarr.zip", "statistics.nc", "scores.csv", "cost.json"),
     "cost": ("cost.csv",),
-    "report": ("index.html", "figures", "tables"),
+    "report": ("index.html", "figures", "tables", "metrics.json"),
 }
 """What the jobs of each stage write into their folder, beside `signature.json`."""
 

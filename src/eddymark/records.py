@@ -259,7 +259,7 @@ def _version(distribution: str) -> str | None:
 
 @cache
 def _revision() -> dict[str, Any] | None:
-    """Return the git revision of the sources and whether files differ from it, None outside a repository."""
+    """Return the git revision of the sources and whether they differ from it, None outside a repository."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -268,7 +268,7 @@ def _revision() -> dict[str, Any] | None:
     try:
         # An installed copy inside another project's tree must not report that project's revision.
         git("ls-files", "--error-unmatch", Path(__file__).name)
-        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain"))}
+        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "."))}
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -259,6 +260,20 @@ def test_all_figures_are_there_for_each_flow(outline: Outline, folder: Path, tre
             assert f"{flow}-{figure}" in outline.ids
 
 
+def test_the_headline_scores_are_those_of_validation(folder: Path, tree: Tree) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert list(metrics) == list(tree.experiment.flows)
+    for flow in metrics:
+        scores = pd.read_csv(tree.results / flow / "validate" / "dynamic_smagorinsky" / "scores.csv").set_index(
+            "statistic"
+        )
+        assert metrics[flow]["dynamic_smagorinsky"]["spectrum_error"] == scores.loc["spectrum_error", "value"]
+        table = pd.read_csv(folder / "tables" / f"{flow}-headline.csv").set_index("stepper")
+        assert table["spectrum_error"].dropna().to_dict() == {
+            name: found["spectrum_error"] for name, found in metrics[flow].items() if "spectrum_error" in found
+        }
+
+
 def test_equal_results_make_equal_bytes_whatever_other_flows_there_are(
     folder: Path, tree: Tree, tmp_path: Path
 ) -> None:
@@ -266,7 +281,7 @@ def test_equal_results_make_equal_bytes_whatever_other_flows_there_are(
     alone = tree.experiment.model_copy(update={"flows": {flow: tree.experiment.flows[flow]}})
     report.run(alone, results=tree.results, output=tmp_path, work=tmp_path)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob(f"{flow}-*")]
-    assert len(made) == 14
+    assert len(made) == 15
     assert [name for name in made if (folder / name).read_bytes() != (tmp_path / name).read_bytes()] == []
     sections = [
         (place / "index.html")

@@ -13,11 +13,10 @@ import shlex
 import shutil
 import zlib
 
-import yaml
-
 from eddymark.jobs import STOP_WITH_PARENT
 from eddymark.config import experiment_from_mapping
 from eddymark.locks import release_stale_locks
+from eddymark.pipeline import write_plan
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
 from eddymark.trial import try_out
@@ -62,11 +61,6 @@ def load(further=None):
         stop(error)
 
 
-def write_once(path, text):
-    if not path.exists() or path.read_text() != text:
-        write_atomically(path, text)
-
-
 # The file stays open, and so marks this run as alive, until the process ends.
 RUNNING = release_stale_locks(Path(".snakemake")) if workflow.is_main_process else None
 
@@ -93,13 +87,9 @@ if workflow.is_main_process and any(needs_trial(JOBS[f]) for f in STALE):
 # Jobs that start later, or on another machine, see the experiment as it is now.
 RESOLVED = EXPERIMENT.model_dump_json(indent=1)
 RESOLVED_FILE = f"{RESULTS}/.work/experiment-{hashlib.sha256(RESOLVED.encode()).hexdigest()[:16]}.json"
-write_once(Path(RESOLVED_FILE), RESOLVED)
-write_once(
-    Path(RESULTS, "plan.yaml"),
-    yaml.safe_dump(
-        {folder: job.signature for folder, job in JOBS.items()}, sort_keys=False
-    ),
-)
+if not Path(RESOLVED_FILE).exists():
+    write_atomically(Path(RESOLVED_FILE), RESOLVED)
+write_plan(JOBS, Path(RESULTS))
 
 # On a cluster Slurm ends what a job leaves behind, and jobs outlive the process that submitted them.
 if workflow.remote_exec:

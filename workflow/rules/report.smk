@@ -20,6 +20,7 @@ rule report:
             caption="../report/table.rst",
             category="Tables",
         ),
+        metrics=f"{RESULTS}/report/metrics.json",
         record=f"{RESULTS}/report/{RECORD}",
     log:
         log_of("report"),

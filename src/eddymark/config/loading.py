@@ -50,6 +50,22 @@ def load_experiment(files: Sequence[Path], further: FurtherCheck | None = None) 
     return _experiment(_merged(files), files[0].parent, further)
 
 
+def source_files(files: Sequence[Path]) -> list[str]:
+    """Return the names of all files that describe an experiment, those of its flows and surrogates included.
+
+    Arguments:
+        files: the files in the order of merging.
+
+    Raises:
+        ConfigurationError: with all findings at once.
+    """
+    findings: list[Finding] = []
+    document = _expand(_merged(files), files[0].parent, findings)
+    if findings:
+        raise ConfigurationError(findings)
+    return sorted({label(file) for file in files} | {place.file for place in document.places.values()})
+
+
 def complete_mapping(experiment: Experiment) -> dict[str, Any]:
     """Return an experiment as a mapping which, as `config.yaml`, is read without any other file."""
     mapping = experiment.model_dump(mode="json")

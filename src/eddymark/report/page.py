@@ -24,6 +24,8 @@ from eddymark.report.tables import (
     columns,
     comparison_frame,
     failures,
+    headline,
+    headline_frame,
     jobs,
     quality,
     stages,
@@ -57,6 +59,8 @@ class Report:
     """SVG by file name."""
     tables: dict[str, pd.DataFrame]
     """Tables by file name."""
+    metrics: dict[str, dict[str, dict[str, float]]]
+    """Headline scores by flow, stepper and name."""
 
 
 def build(results: Results) -> Report:
@@ -68,15 +72,18 @@ def build(results: Results) -> Report:
     job_table = jobs(results.records, threads=results.experiment.threads)
     tables: dict[str, pd.DataFrame] = {"jobs.csv": job_table, "stages.csv": stages(job_table)}
     drawings = {}
+    metrics = {}
     for section in sections:
         name = section.flow.name
+        metrics[name] = headline(section.standings, dimensions=section.flow.dimensions)
+        tables[f"{name}-headline.csv"] = headline_frame(metrics[name])
         tables[f"{name}-comparison.csv"] = comparison_frame(section.flow, section.standings)
         tables[f"{name}-failures.csv"] = section.failures
         tables[f"{name}-data-quality.csv"] = pd.DataFrame(section.quality.facts, columns=["quantity", "value"])
         tables[f"{name}-scores.csv"] = pd.concat([one.scores for one in section.flow.steppers], ignore_index=True)
         for figure in (*section.figures, *section.preparation):
             drawings[f"{name}-{figure.name}.svg"] = figure.svg
-    return Report(_html(results, sections, job_table), drawings, tables)
+    return Report(_html(results, sections, job_table), drawings, tables, metrics)
 
 
 def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,6 +159,28 @@ def comparison_frame(flow: FlowResults, standings: Sequence[Standing]) -> pd.Dat
         for row in displayed(standings)
     ]
     return pd.DataFrame(rows)
+
+
+def headline(standings: Sequence[Standing], *, dimensions: int) -> dict[str, dict[str, float]]:
+    """Return the scores by which steppers are compared first, by stepper; unknown ones are left out.
+
+    Arguments:
+        standings: one row per stepper.
+        dimensions: number of space dimensions; decides which statistic catches fakes.
+    """
+    return {row.name: _headline(row, fake_catcher(dimensions)) for row in displayed(standings)}
+
+
+def _headline(row: Standing, catcher: Score) -> dict[str, float]:
+    scores = {score.key: row[score].value for score in (SPECTRUM, UPPER_SPECTRUM, catcher, DECORRELATION)}
+    scores["survived_fraction"] = row.survived / row.rollouts if row.rollouts else math.nan
+    scores["seconds_per_turnover_time"] = row.cost.value
+    return {name: value for name, value in scores.items() if math.isfinite(value)}
+
+
+def headline_frame(metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Return headline scores as a table with one row per stepper."""
+    return pd.DataFrame([{"stepper": name, **scores} for name, scores in metrics.items()])
 
 
 def _plain(cell: Cell) -> str:

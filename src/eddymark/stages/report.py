@@ -1,7 +1,8 @@
-"""The last stage: one page, its figures and its tables from all results."""
+"""The last stage: one page, its figures, its tables and the headline scores from all results."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from eddymark.config.schema import Experiment
@@ -10,7 +11,7 @@ from eddymark.report.page import build
 
 
 def run(experiment: Experiment, *, results: Path, output: Path, work: Path) -> None:
-    """Write `index.html`, `figures/*.svg` and `tables/*.csv`.
+    """Write `index.html`, `figures/*.svg`, `tables/*.csv` and `metrics.json`.
 
     Equal results make equal bytes: the page states no time of its own.
 
@@ -30,4 +31,5 @@ def run(experiment: Experiment, *, results: Path, output: Path, work: Path) -> N
         (output / "figures" / name).write_text(drawing, encoding="utf-8")
     for name, table in report.tables.items():
         table.to_csv(output / "tables" / name, index=False)
+    (output / "metrics.json").write_text(json.dumps(report.metrics, indent=1) + "\n", encoding="utf-8")
     (output / "index.html").write_text(report.html, encoding="utf-8")
