@@ -149,7 +149,6 @@ def test_one_learning_rate_reruns_its_surrogate_its_flows_timing_and_the_report(
     assert jobs_to_run(smoke, "--configfile", SMOKE, str(changed)) == {
         "kolmogorov/train/fno/seed0",
         "kolmogorov/validate/fno-seed0",
-        "kolmogorov/validate/cost",
         "report",
     }
     assert jobs_to_run(smoke, "--configfile", SMOKE) == set()
