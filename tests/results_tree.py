@@ -111,3 +111,4 @@ def _report(folder: Path, random: np.random.Generator) -> None:
         (folder / name).mkdir(exist_ok=True)
     (folder / "figures" / "spectrum.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><path/></svg>\n')
     (folder / "tables" / "scores.csv").write_text("stepper,value\nfno,0.1\n")
+    (folder / "metrics.json").write_text('{"kolmogorov": {"fno": {"spectrum_error": 0.1}}}\n')

@@ -25,6 +25,7 @@ def write(folder, content):
     (folder / "tables").mkdir()
     (folder / "tables" / "a.csv").write_text(content)
     (folder / "index.html").write_text(content)
+    (folder / "metrics.json").write_text(content)
     (folder / "figures" / "a.svg").write_text(content)
     (folder / "figures" / f"{content}.svg").write_text(content)
 
@@ -139,4 +140,11 @@ def test_the_next_run_finds_nothing_in_its_way(outcomes: list[dict[str, Any]]) -
 
 def test_nothing_temporary_stays_in_the_folder(outcomes: list[dict[str, Any]]) -> None:
     names = {name for outcome in outcomes for state in outcome["states"] for name in state["additional"]}
-    assert names <= {"index.html", "tables/a.csv", "figures/a.svg", "figures/old.svg", "figures/new.svg"}
+    assert names <= {
+        "index.html",
+        "metrics.json",
+        "tables/a.csv",
+        "figures/a.svg",
+        "figures/old.svg",
+        "figures/new.svg",
+    }

@@ -42,6 +42,7 @@ ARTIFACTS = [
     (VALIDATE, "cost.json"),
     (COST, "cost.csv"),
     ("report", "index.html"),
+    ("report", "metrics.json"),
     ("report", "figures/spectrum.svg"),
     ("report", "tables/scores.csv"),
     *[(folder, RECORD) for folder in (GENERATE, TRAIN, VALIDATE, COST, "report")],
@@ -83,7 +84,7 @@ def test_an_undamaged_tree_passes(tree: Tree, capsys: pytest.CaptureFixture[str]
     jobs, results = tree
     assert show(jobs, results, jobs, [], discard=False)
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("18 of 18 jobs intact; read 64 files")
+    assert line.startswith("18 of 18 jobs intact; read 65 files")
 
 
 def test_damage_is_found_whatever_was_done_to_an_artifact(tree: Tree, artifact: tuple[str, Path]) -> None:
