@@ -44,4 +44,9 @@ def test_a_new_training_replaces_the_curves_of_the_one_before(results: Path, tmp
     run(experiment(), results, tmp_path / "before")
     output = run(experiment(steps=12), results, tmp_path / "after")
     assert validation_curve(results) == expected(output)
-    assert sorted(path.name for path in output.iterdir()) == ["history.csv", "model.json", "weights.safetensors"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "history.csv",
+        "measured.json",
+        "model.json",
+        "weights.safetensors",
+    ]

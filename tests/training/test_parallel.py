@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from eddymark.config.schema import Experiment, Parallel
 from eddymark.errors import EddymarkError
 from eddymark.plan import plan
 from eddymark.ranks import Rank, this_rank
-from eddymark.records import RECORD
+from eddymark.records import RECORD, record_text
 from eddymark.stages import train as stage
 from eddymark.training.windows import Draw
 
@@ -38,7 +37,7 @@ def command(setup: Experiment, results: Path) -> list[str]:
     """Return the command that trains the network, and make the data look like those of the experiment."""
     for folder, job in plan(setup).items():
         if job.stage == "generate":
-            (results / folder / RECORD).write_text(json.dumps({"signature": job.signature, "outputs": {}}))
+            (results / folder / RECORD).write_text(record_text({"signature": job.signature, "outputs": {}}))
     described = results / "experiment.json"
     described.write_text(setup.model_dump_json())
     options = ["--experiment", str(described), "--results", str(results)]
@@ -73,7 +72,7 @@ def test_two_processes_give_the_numbers_of_one_even_if_killed_in_between(
 
     started = command(spread(setup, strategy=strategy, devices=2), results)
     killed = subprocess.Popen(started, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: list(results.glob(".work/*/checkpoints/step-*.ckpt")))
+    wait_until(lambda: list(results.glob(".work/*/checkpoints/step-*.ckpt")) or killed.poll() is not None)
     others = children(killed.pid)
     assert len(others) == 1
     killed.kill()
