@@ -37,18 +37,19 @@ FlowName = Annotated[str, typer.Argument(help="Name of the flow in the experimen
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or configuration, 143 terminated."""
-    from eddymark.config import ConfigurationError
-
     # As under `python -m` and Snakemake: operators may be in a package in the working directory.
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))
     try:
         app(arguments)
-    except ConfigurationError as error:
-        for finding in error.findings:
-            print(finding, file=sys.stderr)
-        sys.exit(2)
     except EddymarkError as error:
+        # Imported late: it brings the whole schema, which `--help` does not need.
+        from eddymark.config import ConfigurationError
+
+        if isinstance(error, ConfigurationError):
+            for finding in error.findings:
+                print(finding, file=sys.stderr)
+            sys.exit(2)
         print("eddymark:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
 
