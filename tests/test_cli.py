@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
@@ -21,6 +24,7 @@ from eddymark.errors import EddymarkError
 from eddymark.jobs import STOP_WITH_PARENT, _terminate
 from eddymark.plan import OUTPUTS
 from eddymark.records import read_record, write_measured
+from eddymark.work import LOCK
 from tests.small_experiment import write_experiment
 
 GENERATE = ["generate", "kolmogorov", "0"]
@@ -172,6 +176,20 @@ def test_a_job_does_not_run_twice_at_once(
     replace_driver(monkeypatch, run_again)
     assert exit_code(*GENERATE) == 0
     assert capsys.readouterr().err == "eddymark: kolmogorov/generate/0 is running in another process\n"
+
+
+def test_a_lock_whose_folder_its_holder_removes_is_taken_anew(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    with (work / LOCK).open("w") as finishing:
+        fcntl.flock(finishing, fcntl.LOCK_EX)
+        released = threading.Timer(0.3, lambda: (shutil.rmtree(work), finishing.close()))
+        released.start()
+        with jobs._locked(work, "kolmogorov/generate/0"):
+            assert (work / LOCK).exists()
+            with (work / LOCK).open() as another, pytest.raises(BlockingIOError):
+                fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        released.join()
 
 
 SLOW = """

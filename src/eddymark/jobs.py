@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from eddymark.config.schema import Experiment
 from eddymark.errors import EddymarkError
@@ -119,21 +119,40 @@ def _checkpoints(work: Path, upstream: dict[str, dict[str, str]]) -> Path:
 @contextlib.contextmanager
 def _locked(work: Path, folder: str) -> Iterator[None]:
     """Hold the job's lock; the system releases it when the process ends, however it ends."""
-    with (work / LOCK).open("w") as file:
-        end = time.monotonic() + _SECONDS_FOR_THE_LOCK
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise EddymarkError(f"{folder} is running in another process") from None
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
-            except OSError as error:
-                raise EddymarkError(
-                    f"{work / 'lock'}: {error.strerror}; results have to be on a file system with locks"
-                ) from None
+    end = time.monotonic() + _SECONDS_FOR_THE_LOCK
+    while (file := _acquire(work)) is None:
+        if time.monotonic() > end:
+            raise EddymarkError(f"{folder} is running in another process")
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    with file:
         yield
+
+
+def _acquire(work: Path) -> IO[str] | None:
+    """Return the job's lock file, locked and in its place; None if another process has it.
+
+    A predecessor that is just finishing removes the folder with the lock in it: until this process holds the lock,
+    both may be gone at any moment.
+
+    Raises:
+        EddymarkError: if the file system has no locks.
+    """
+    path = work / LOCK
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        file = path.open("w")
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError as error:
+        raise EddymarkError(f"{path}: {error.strerror}; results have to be on a file system with locks") from None
+    file.close()
+    return None
 
 
 @contextlib.contextmanager
