@@ -17,7 +17,7 @@ Keys = tuple[Any, ...]
 
 NAMES = (
     "../x",
-    "/tmp/x",
+    "/absolute/x",
     "..",
     "",
     " ",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,20 @@ from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.filters import transfer_function
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.periodic import NavierStokes
+
+
+def flow_attributes(flow: FlowConfiguration) -> dict[str, Any]:
+    """Return what describes a flow's filtered fields wherever they come from, in flow units."""
+    return {
+        "filter": flow.large_eddy_grid.filter.type,
+        "viscosity": flow.viscosity,
+        "linear_drag": flow.linear_drag,
+        "forcing": flow.forcing.model_dump_json(exclude_none=True),
+        "reference_length": flow.reference.length,
+        "reference_velocity": flow.reference.velocity,
+        "interval": flow.interval,
+        "nominal_turnover_time": flow.turnover_time,
+    }
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from eddymark import __version__
 from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Experiment
+from eddymark.flows.base import flow_attributes
 from eddymark.flows.build import build_flow
 from eddymark.flows.sampling import SPLITS, SampledRuns, sample_runs
 from eddymark.records import write_measured
@@ -74,14 +75,7 @@ def _attributes(
         "flow": flow_name,
         "split": split,
         "dns_points": list(flow.direct_numerical_simulation.points),
-        "filter": flow.large_eddy_grid.filter.type,
-        "viscosity": flow.viscosity,
-        "linear_drag": flow.linear_drag,
-        "forcing": flow.forcing.model_dump_json(exclude_none=True),
-        "reference_length": flow.reference.length,
-        "reference_velocity": flow.reference.velocity,
-        "interval": flow.interval,
-        "nominal_turnover_time": flow.turnover_time,
+        **flow_attributes(flow),
         **vars(sampled.scales),
         "energy_budget": json.dumps(budget),
         "seed": experiment.seed,

@@ -13,6 +13,7 @@ import torch
 from eddymark import __version__
 from eddymark.config.schema import Experiment
 from eddymark.external.importing import Import
+from eddymark.flows.base import flow_attributes
 from eddymark.flows.build import build_flow
 from eddymark.flows.sampling import SPLITS
 from eddymark.progress import Progress
@@ -76,14 +77,7 @@ def _attributes(experiment: Experiment, flow_name: str, split: str, imported: Im
         "source_files": imported.catalogue.files,
         "source_doubts": json.dumps(imported.doubts()),
         "source_divergence": float(imported.summary.budget()["divergence"].max()),
-        "filter": flow.large_eddy_grid.filter.type,
-        "viscosity": flow.viscosity,
-        "linear_drag": flow.linear_drag,
-        "forcing": flow.forcing.model_dump_json(exclude_none=True),
-        "reference_length": flow.reference.length,
-        "reference_velocity": flow.reference.velocity,
-        "interval": flow.interval,
-        "nominal_turnover_time": flow.turnover_time,
+        **flow_attributes(flow),
         **imported.summary.mean_scales(),
         "seed": experiment.seed,
         "code_version": __version__,
