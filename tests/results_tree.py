@@ -12,15 +12,27 @@ import torch
 import xarray as xr
 from safetensors.torch import save_file
 
+from eddymark.config import load_experiment
 from eddymark.grid import Grid
-from eddymark.plan import Job
+from eddymark.plan import Job, plan
 from eddymark.records import publish, upstream_digests
 from eddymark.storage import trajectory_dataset, write_trajectories
+from tests.small_experiment import write_experiment
 
 INTERVAL, TRAJECTORIES, TIMES = 0.2, 2, 4
 GRID = Grid(points=(4, 4), sides=(6.0, 6.0))
 FAILURE = {"trajectory": 1, "time": 2 * INTERVAL, "cause": "not finite"}
 """Every rollout of the tree has lost its second trajectory at the third output."""
+
+
+Tree = tuple[dict[str, Job], Path]
+
+
+def planned_tree(folder: Path) -> Tree:
+    """Return the jobs of the small experiment and the root of their results, all written in a folder."""
+    jobs = plan(load_experiment([write_experiment(folder / "config")]))
+    write_tree(jobs, folder / "results")
+    return jobs, folder / "results"
 
 
 def write_tree(jobs: Mapping[str, Job], results: Path) -> None:

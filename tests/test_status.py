@@ -15,24 +15,18 @@ from pathlib import Path
 import pytest
 
 from eddymark.cli import main
-from eddymark.config import load_experiment
-from eddymark.plan import Job, plan
 from eddymark.progress import Progress, kept_in
 from eddymark.status import Status, show, statuses
 from eddymark.work import CHECKPOINTS, FAILURE, LOCK, PROGRESS, work_folder
-from tests.results_tree import write_tree
+from tests.results_tree import Tree, planned_tree
 from tests.small_experiment import write_experiment
 
 GENERATE, TRAIN, VALIDATE = "kolmogorov/generate/0", "kolmogorov/train/fno/seed0", "kolmogorov/validate/fno-seed0"
-Tree = tuple[dict[str, Job], Path]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    folder = tmp_path_factory.mktemp("status")
-    jobs = plan(load_experiment([write_experiment(folder / "config")]))
-    write_tree(jobs, folder / "results")
-    return jobs, folder / "results"
+    return planned_tree(tmp_path_factory.mktemp("status"))
 
 
 @pytest.fixture

@@ -16,15 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from eddymark.config import load_experiment
 from eddymark.contents import check_content
-from eddymark.plan import Job, plan
 from eddymark.records import RECORD, mark_stale, read_record
 from eddymark.storage import write_trajectories
 from eddymark.verification import Finding, show, verify
 from eddymark.work import LOCK, work_folder
-from tests.results_tree import publish_again, statistics, trajectories, write_tree
-from tests.small_experiment import write_experiment
+from tests.results_tree import Tree, planned_tree, publish_again, statistics, trajectories
 
 GENERATE, TRAIN, VALIDATE, COST = (
     f"kolmogorov/{name}" for name in ("generate/0", "train/fno/seed0", "validate/fno-seed0", "validate/cost")
@@ -47,15 +44,11 @@ ARTIFACTS = [
     ("report", "tables/scores.csv"),
     *[(folder, RECORD) for folder in (GENERATE, TRAIN, VALIDATE, COST, "report")],
 ]
-Tree = tuple[dict[str, Job], Path]
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    folder = tmp_path_factory.mktemp("verification")
-    jobs = plan(load_experiment([write_experiment(folder / "config")]))
-    write_tree(jobs, folder / "results")
-    return jobs, folder / "results"
+    return planned_tree(tmp_path_factory.mktemp("verification"))
 
 
 @pytest.fixture
