@@ -11,7 +11,7 @@ SMOKE_RESULTS ?= results/smoke
 SMOKE := --configfile config/experiments/smoke.yaml --config results=$(SMOKE_RESULTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help report repro smoke test faults test-slurm lint format bench pictures clean
+.PHONY: help report repro smoke test faults reruns test-slurm lint format bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +41,11 @@ smoke: $(VENV)/installed ## run every stage of both flows at the smallest size, 
 test: $(VENV)/installed ## run all tests
 	$(BIN)/python -m pytest
 
-faults: $(VENV)/installed ## kill the workflow at KILLS random moments and compare with an undisturbed run (10 min)
+faults: $(VENV)/installed ## kill the smoke run at KILLS random moments and compare with an undisturbed one (15 min)
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+reruns: $(VENV)/installed ## what reruns when, in DVC and Snakemake, with everything computed (15 min)
+	EDDYMARK_TEST_COMPUTES=1 $(BIN)/python -m pytest tests/workflow/test_dvc.py
 
 test-slurm: $(VENV)/installed ## run the workflow on a Slurm cluster set up on this machine for the test (root, Debian)
 	@test "$$(id -u)" = 0 || { echo "make test-slurm needs root: it installs Slurm and starts its daemons" >&2; exit 1; }

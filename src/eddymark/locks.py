@@ -1,4 +1,4 @@
-"""Snakemake's lock on its folder: what a killed run left behind must not stop the next one."""
+"""Snakemake's locks: what a killed run left behind must not stop the next one; what a running one makes is its own."""
 
 from __future__ import annotations
 
@@ -46,3 +46,17 @@ def release_stale_locks(folder: Path) -> IO[str] | None:
         fcntl.flock(file, fcntl.LOCK_SH)
         return file
     return None
+
+
+def locked_outputs(folder: Path) -> set[str]:
+    """Return the files that runs with a lock are going to make.
+
+    Arguments:
+        folder: Snakemake's folder, `.snakemake`.
+    """
+    files: set[str] = set()
+    for path in folder.glob("locks/*.output.lock"):
+        # A run that ends at this moment removes its lock.
+        with contextlib.suppress(OSError):
+            files.update(path.read_text(encoding="utf-8").splitlines())
+    return files

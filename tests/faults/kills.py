@@ -1,4 +1,4 @@
-"""Kills a running workflow at random moments, again and again, and compares what comes out with an undisturbed run.
+"""Kills the smoke experiment at random moments, again and again, and compares its files with an undisturbed run's.
 
 `python -m tests.faults.kills --kills 30` (or `make faults`) exits with 1 if anything differs.
 """
@@ -29,7 +29,6 @@ from eddymark.checkpoints import MANIFEST, SECONDS
 from tests.repository import copy_repository, environment, snakemake_command
 
 SMOKE = "config/experiments/smoke.yaml"
-EXPERIMENT = Path(__file__).with_name("experiment.yaml")
 TARGETS = ("everything", "snakemake", "job")
 MEASURED = ("cost", "report")
 """Jobs whose outputs hold times, which no two runs have in common."""
@@ -65,7 +64,9 @@ class Workflow:
         cores: for each run.
     """
 
-    def __init__(self, folder: Path, experiments: Sequence[Path], *, jobs: Sequence[str] = (), cores: int = 2) -> None:
+    def __init__(
+        self, folder: Path, experiments: Sequence[Path] = (), *, jobs: Sequence[str] = (), cores: int = 2
+    ) -> None:
         self.folder = copy_repository(folder)
         self.results = folder / "results"
         files = [SMOKE, *map(str, experiments)]
@@ -213,7 +214,7 @@ def main() -> None:
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     print(f"seed {seed}, {arguments.kills} kills", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        workflow = Workflow(Path(folder), [EXPERIMENT], cores=arguments.cores)
+        workflow = Workflow(Path(folder), cores=arguments.cores)
         started = time.monotonic()
         workflow.run()
         undisturbed = time.monotonic() - started

@@ -23,7 +23,8 @@ def run(experiment: Experiment, *item: str | int, results: Path, output: Path, w
         for folder in job.upstream
         for name in jobs[folder].outputs
     }
-    content = json.dumps({"fragment": job.fragment, "code": CODE, "upstream": upstream}, sort_keys=True)
+    described = {"configuration": job.fragment.get("model"), "code": CODE, "upstream": upstream}
+    content = json.dumps(described | {"fragment": job.fragment}, sort_keys=True)
     for name in job.outputs:
         if "." in name:
             (output / name).write_text(TEXTS.get(name, content))

@@ -1,11 +1,13 @@
 """DVC and Snakemake agree on what has to run, whatever was edited, deleted, restored, pulled or touched.
 
 The workflow, the signatures and DVC are the real ones. The drivers of the stages are replaced by one that writes in no
-time what its results depend on; only the last test computes.
+time what its results depend on; only the last test computes. `make reruns` leaves the drivers as they are, so that all
+tests compute.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -53,7 +55,9 @@ TRAINED = FNO | {"kolmogorov/train/fitted_viscosity/seed0", "kolmogorov/validate
 STEPPERS = ("dns", "no_model", "fno-seed0", "fitted_viscosity-seed0", "persistence", "matched_noise")
 VALIDATED = {f"kolmogorov/validate/{name}" for name in (*STEPPERS, "constrained_noise", "cost")}
 ALL = TRAINED | VALIDATED | {"kolmogorov/generate/0"}
-WEIGHTS = "results/kolmogorov/train/fno/seed0/weights.safetensors"
+MODEL = "results/kolmogorov/train/fno/seed0"
+WEIGHTS = f"{MODEL}/weights.safetensors"
+COMPUTES = "EDDYMARK_TEST_COMPUTES" in os.environ
 
 pytestmark = pytest.mark.workflow
 
@@ -103,9 +107,15 @@ class Project:
         path.write_text(yaml.safe_dump(content | {"schedule": SCHEDULE | {"learning_rate": value}}))
 
     def learning_rate(self) -> float:
-        """Return the learning rate with which the model on the disk was made."""
-        weights = self.folder / WEIGHTS
-        return float(json.loads(weights.read_text())["fragment"]["model"]["schedule"]["learning_rate"])
+        """Return the learning rate with which the model on the disk was made; its record has to describe it."""
+        folder = self.folder / MODEL
+        record = json.loads((folder / "signature.json").read_text())
+        assert record["outputs"]["weights.safetensors"] == self.digest_of_weights()
+        model = json.loads((folder / "model.json").read_text())
+        return float(model["configuration"]["schedule"]["learning_rate"])
+
+    def digest_of_weights(self) -> str:
+        return hashlib.sha256((self.folder / WEIGHTS).read_bytes()).hexdigest()
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path
@@ -138,6 +148,8 @@ def new_project(folder: Path) -> Project:
 
 
 def replace_drivers(project: Project) -> None:
+    if COMPUTES:
+        return
     driver, stages = Path(__file__).with_name("drivers.py"), project.folder / "src" / "eddymark" / "stages"
     for stage in ("generate", "train", "validate", "cost", "report"):
         shutil.copy(driver, stages / f"{stage}.py")
@@ -170,13 +182,16 @@ def test_nothing_runs_again_in_either_tool(project: Project) -> None:
 
 
 def test_a_changed_value_reruns_its_model_and_changing_it_back_reruns_nothing(project: Project) -> None:
+    before = project.digest_of_weights()
     project.set_learning_rate(0.3)
     assert project.repro() == FNO
     assert project.learning_rate() == 0.3
+    assert project.digest_of_weights() != before
     assert "learning_rate" in project.execute("dvc", "params", "diff")
     project.set_learning_rate(0.1)
     assert project.repro() == set()
     assert project.learning_rate() == 0.1
+    assert project.digest_of_weights() == before
     assert project.snakemake() == set()
 
 
@@ -249,12 +264,13 @@ def test_a_clone_with_pulled_results_runs_nothing(project: Project, tmp_path: Pa
 
 def test_a_comment_reruns_nothing_and_training_code_reruns_trainings_and_what_follows(project: Project) -> None:
     driver = "src/eddymark/stages/train.py"
-    project.edit(driver, "CODE = 1", "# A comment.\nCODE = 1")
+    project.edit(driver, "import json\n", "# A comment.\nimport json\n")
     assert project.repro() == set()
     assert project.snakemake() == set()
-    project.edit(driver, "CODE = 1", "CODE = 2")
+    with (project.folder / driver).open("a") as file:
+        file.write("CODE = 2\n")
     assert project.repro() == TRAINED
-    assert json.loads((project.folder / WEIGHTS).read_text())["code"] == 2
+    assert COMPUTES or json.loads((project.folder / WEIGHTS).read_text())["code"] == 2
     assert project.snakemake() == set()
 
 
@@ -280,7 +296,7 @@ def test_a_pipeline_of_other_jobs_is_refused(project: Project) -> None:
 def test_metrics_plots_and_experiments(project: Project) -> None:
     metrics = project.json_of("dvc", "metrics", "show", "--json")
     scores = metrics[""]["data"]["results/report/metrics.json"]["data"]
-    assert scores == {"kolmogorov": {"fno": {"spectrum_error": 1}}}
+    assert scores["kolmogorov"]["fno"]["spectrum_error"] >= 0
     before = {path: path.read_bytes() for path in (project.folder / "config").rglob("*.yaml")}
     project.execute("dvc", "exp", "run", "--set-param", "config/surrogates/fno.yaml:schedule.learning_rate=0.3")
     assert project.learning_rate() == 0.3

@@ -109,8 +109,15 @@ def test_a_second_run_is_refused_and_a_killed_job_is_explained(run: subprocess.P
     second = start(folder)
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert "no other Snakemake process is trying to create the same files" in output
+    lines = [line for line in output.splitlines() if "eddymark" in line]
+    assert lines == [
+        "eddymark: another run is making results/kolmogorov/generate/0; wait for it, or stop it first; "
+        "this run has changed nothing"
+    ], output
     assert "Traceback" not in output
+    looking = start(folder, "--dry-run", "--quiet", "all")
+    output, _ = looking.communicate(timeout=60)
+    assert looking.returncode == 0, output
     os.kill(computing(run.pid), signal.SIGKILL)
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 1

@@ -15,7 +15,7 @@ import zlib
 
 from eddymark.jobs import STOP_WITH_PARENT
 from eddymark.config import experiment_from_mapping
-from eddymark.locks import release_stale_locks
+from eddymark.locks import locked_outputs, release_stale_locks
 from eddymark.pipeline import write_plan
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
@@ -63,6 +63,10 @@ def load(further=None):
 
 # The file stays open, and so marks this run as alive, until the process ends.
 RUNNING = release_stale_locks(Path(".snakemake")) if workflow.is_main_process else None
+# Read before this run has locks of its own.
+MADE_BY_OTHERS = (
+    locked_outputs(Path(".snakemake")) if workflow.is_main_process else set()
+)
 
 EXPERIMENT = load()
 JOBS = plan(EXPERIMENT)
@@ -122,6 +126,16 @@ def names(attribute, stage):
     return "|".join(map(re.escape, sorted(found))) or "-"
 
 
+def refuse_what_another_run_makes(folder):
+    """Exit with one line, where Snakemake would later end with an explanation of several."""
+    if workflow.executor_plugin is None or workflow.dryrun:
+        return
+    if record(folder) in MADE_BY_OTHERS:
+        stop(
+            f"another run is making {RESULTS}/{folder}; wait for it, or stop it first; this run has changed nothing"
+        )
+
+
 def gate(pattern):
     """Return the input that makes a stale job run, and lets Snakemake look at its upstream jobs."""
 
@@ -129,6 +143,7 @@ def gate(pattern):
         job = JOBS[pattern.format(**dict(wildcards))]
         if job.folder not in STALE:
             return []
+        refuse_what_another_run_makes(job.folder)
         # A folder: small files would be compared by content instead of by time.
         return [str(Path(workflow.basedir, "workflow")), *map(record, job.upstream)]
 
