@@ -41,7 +41,11 @@ class GridFilter:
 
     def __call__(self, spectrum: Tensor) -> Tensor:
         """Return the filtered field at the coarse grid's points, `(..., *coarse grid)`, from a fine spectrum."""
-        return self.coarse.to_physical(self.transfer * self.fine.resample(spectrum, self.coarse))
+        return self.coarse.to_physical(self.spectrum(spectrum))
+
+    def spectrum(self, spectrum: Tensor) -> Tensor:
+        """Return the spectrum of the filtered field, `(..., *coarse modes)`, from a fine spectrum."""
+        return self.transfer * self.fine.resample(spectrum, self.coarse)
 
 
 def transfer_function(space: SpectralSpace, configuration: FilterConfiguration) -> Tensor:

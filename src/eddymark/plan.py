@@ -19,9 +19,10 @@ from eddymark.operators import OPERATORS
 from eddymark.source_data import source_digests
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
-    "generate": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "budget.csv"),
+    "generate": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "stress.zarr.zip", "budget.csv"),
     "train": ("weights.safetensors", "model.json", "history.csv"),
     "validate": ("rollouts.zarr.zip", "statistics.nc", "scores.csv", "cost.json"),
+    "apriori": ("apriori.csv", "dissipation.csv"),
     "cost": ("cost.csv",),
     "report": ("index.html", "figures", "tables", "metrics.json"),
 }
@@ -37,7 +38,7 @@ class Job:
     """One job: a stage applied to one item of the experiment.
 
     Arguments:
-        stage: generate, train, validate, cost or report.
+        stage: generate, train, validate, apriori, cost or report.
         flow: name of the flow ("" for the report).
         name: shard, model or stepper ("" where there is none).
         seed: training seed, if the job has one.
@@ -140,6 +141,17 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         folder = f"{name}/validate/{stepper.folder}"
         fragment = judged | {"stepper": section}
         yield _job(tree, jobs, "validate", name, folder, fragment, used, needed, item=stepper.folder)
+
+    # Fitted closures come with their constants, and so from their training.
+    fitted = {name: surrogate for name, surrogate in flow.surrogates.items() if surrogate.kind == "les"}
+    solvers = flow.large_eddy_simulations | {key: one.solver for key, one in fitted.items() if one.solver is not None}
+    closures = {key: solver.closure.model_dump(mode="json") for key, solver in solvers.items()}
+    tested = {"closures": closures, "bootstrap_samples": flow.validation.bootstrap_samples}
+    used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
+    used += [path for surrogate in fitted.values() for path in _surrogate_types(surrogate)]
+    trained = [f"{name}/train/{model}/seed{seed}" for model, one in fitted.items() for seed in one.seeds]
+    folder, needed = f"{name}/validate/apriori", [*generated, *trained]
+    yield _job(tree, jobs, "apriori", name, folder, data | execution | tested, types + used, needed)
 
     # A model is timed with its initial weights, so its training is none of the timing's business.
     timed = {name: surrogate.model_dump(mode="json", include=_STRUCTURE) for name, surrogate in flow.surrogates.items()}

@@ -5,6 +5,7 @@ rule generate:
         train=f"{RESULTS}/{{flow}}/generate/{{shard}}/train.zarr.zip",
         validation=f"{RESULTS}/{{flow}}/generate/{{shard}}/validation.zarr.zip",
         test=f"{RESULTS}/{{flow}}/generate/{{shard}}/test.zarr.zip",
+        stress=f"{RESULTS}/{{flow}}/generate/{{shard}}/stress.zarr.zip",
         budget=f"{RESULTS}/{{flow}}/generate/{{shard}}/budget.csv",
         record=f"{RESULTS}/{{flow}}/generate/{{shard}}/{RECORD}",
     log:

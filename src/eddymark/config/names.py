@@ -30,7 +30,7 @@ CLOSURE_DIMENSIONS = {
 }
 """Number of dimensions of the turbulence for which a closure is made, if there is only one."""
 
-_RESERVED_STEPPERS = ("dns", *CONTROLS, "cost")
+_RESERVED_STEPPERS = ("dns", *CONTROLS, "apriori", "cost")
 
 
 def check_folder_name(path: tuple[str | int, ...], name: str, reserved: tuple[str, ...]) -> Iterator[Problem]:

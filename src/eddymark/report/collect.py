@@ -112,6 +112,10 @@ class FlowResults:
     trainings: tuple[TrainingResults, ...]
     steppers: tuple[StepperResults, ...]
     timings: pd.DataFrame
+    apriori: pd.DataFrame
+    """What the a-priori test says of each closure: statistic, value, low and high."""
+    dissipation: pd.DataFrame
+    """Densities of the local subgrid-scale dissipation, true and modelled."""
 
     @property
     def dimensions(self) -> int:
@@ -184,7 +188,8 @@ def _flow(name: str, flow: Flow, folder: Path) -> FlowResults:
     validate = folder / "validate"
     steppers = tuple(_stepper(stepper, validate / stepper.folder) for stepper in stepper_names(flow))
     timings = _read(validate / "cost" / "cost.csv", pd.read_csv)
-    return FlowResults(name, flow, _data(folder / "generate", flow), trainings, steppers, timings)
+    tests = [_read(validate / "apriori" / f"{table}.csv", pd.read_csv) for table in ("apriori", "dissipation")]
+    return FlowResults(name, flow, _data(folder / "generate", flow), trainings, steppers, timings, *tests)
 
 
 def _read(path: Path, reader: Callable[[Path], Content]) -> Content:
@@ -254,7 +259,7 @@ def _records(experiment: Experiment, results: Path) -> tuple[Record, ...]:
             for seed in surrogate.seeds
         ]
         folders += [("validate", f"validate/{stepper.folder}") for stepper in stepper_names(flow)]
-        folders.append(("validate", "validate/cost"))
+        folders += [("validate", "validate/apriori"), ("validate", "validate/cost")]
         for stage, folder in folders:
             job = f"{name}/{folder}"
             records.append(Record(job, stage, read_record(results / job)))

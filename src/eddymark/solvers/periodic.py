@@ -98,6 +98,14 @@ class NavierStokes:
             rows.append(total)
         return -torch.stack(rows, dim=1)
 
+    def subgrid_force(self, stress: Tensor) -> Tensor:
+        """Return the spectrum of the solenoidal part of −∂_j τ_ij, `(batch, d, *modes)`.
+
+        Arguments:
+            stress: τ_ij, reduced, `(batch, d(d+1)/2 − 1, *grid)`.
+        """
+        return self.space.project(self._flux_divergence(self.space.to_spectral(stress)))
+
     def tendency(self, velocity: Tensor, closure: Closure | None = None) -> Tensor:
         """Return ∂u/∂t at the grid points; differentiable.
 
