@@ -18,7 +18,8 @@ from eddymark.grid import Grid
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.resolved import ResolvedVelocity, contract
 from eddymark.solvers.time_integration import TimeIntegration
-from eddymark.statistics.apriori import bins, compare_stress
+from eddymark.stages.apriori import _averages
+from eddymark.statistics.apriori import StressComparison, bins, compare_stress
 from eddymark.storage import open_trajectories, read_stresses
 from tests.small_experiment import write_experiment
 from tests.solvers.test_periodic import BOX, random_spectrum
@@ -87,6 +88,17 @@ def test_a_stress_is_compared_with_the_truth() -> None:
     centres = (edges[1:] + edges[:-1]) / 2
     if (inside == 1).all():
         assert (own.density * centres * np.diff(edges)).sum(axis=1).mean() == pytest.approx(1, abs=0.05)
+
+
+def test_states_without_a_modelled_stress_have_no_correlation_but_count_otherwise() -> None:
+    """Three trajectories of two states: by hand; nothing known of the last one."""
+    correlation = np.array([0.2, np.nan, 0.6, 0.8, np.nan, np.nan])
+    dissipation = np.array([1.0, 0.0, 2.0, 3.0, 0.0, 0.0])
+    comparison = StressComparison(correlation, correlation, dissipation, 0 * dissipation, np.zeros((6, 1)))
+    found = _averages(comparison, 2.0, 3, np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]))
+    assert found["stress_correlation"] == pytest.approx((0.45, 0.2, 0.7))
+    assert found["dissipation"] == pytest.approx((1.0, 0.5, 1.25))
+    assert found["dissipation_ratio"][0] == pytest.approx(0.5)
 
 
 def test_outputs_with_stress_are_spread_over_each_test_trajectory() -> None:

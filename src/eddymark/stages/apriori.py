@@ -30,7 +30,8 @@ STATISTICS = ("stress_correlation", "force_correlation", "dissipation", "dissipa
 def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, work: Path) -> None:
     """Write `apriori.csv` (tidy: value, low, high per closure and statistic) and `dissipation.csv` (densities).
 
-    Averages are over the stored states of each test trajectory, then over trajectories; intervals are bootstrapped
+    Averages are over the stored states of each test trajectory, then over trajectories; correlations leave out states
+    of which a model says that there is no stress. Intervals are bootstrapped
     over independent trajectories or runs. The row `dns` is the truth. An LES without a model has nothing to compare.
 
     Arguments:
@@ -88,7 +89,7 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
 
 def show(folder: Path) -> None:
     """Print the statistics in `folder` as a table."""
-    table = pd.read_csv(folder / "apriori.csv", keep_default_na=False, na_values=["nan"], dtype={"seed": str})
+    table = pd.read_csv(folder / "apriori.csv", dtype={"seed": str}).fillna({"seed": ""})
     columns = [statistic for statistic in STATISTICS if statistic != "dissipation"]
     shown = Table("closure", *(column.replace("_", " ") for column in columns), box=None)
     for (stepper, seed), rows in table.groupby(["stepper", "seed"], sort=False):
@@ -109,6 +110,11 @@ def _averages(
         "dissipation_ratio": comparison.dissipation / mean_dissipation,
         "backscatter_fraction": comparison.backscatter_fraction,
     }
-    values = {name: per_state[name].reshape(trajectories, -1).mean(axis=1) for name in STATISTICS}
-    samples = ensemble_averages(values, weights)
-    return {name: (float(values[name].mean()), *interval(samples[name])) for name in STATISTICS}
+    values = {name: per_state[name].reshape(trajectories, -1) for name in STATISTICS}
+    # A state of which the model says nothing (a dynamic constant of zero) has no correlation and is left out.
+    means = {
+        name: ensemble_averages({name: one.T}, np.ones((1, one.shape[1])))[name][0] for name, one in values.items()
+    }
+    whole = ensemble_averages(means, np.ones((1, trajectories)))
+    samples = ensemble_averages(means, weights)
+    return {name: (float(whole[name][0]), *interval(samples[name])) for name in STATISTICS}
