@@ -155,7 +155,7 @@ BAD: list[tuple[str, str, Any, str]] = [
         "large_eddy_simulations.persistence",
         {},
         "large_eddy_simulations.persistence: expected a name other than dns, persistence, matched_noise, "
-        "constrained_noise, cost, found 'persistence'",
+        "constrained_noise, apriori, cost, found 'persistence'",
     ),
     (
         FLOW,
