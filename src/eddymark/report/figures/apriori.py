@@ -81,4 +81,6 @@ def _caption(view: View) -> str:
     ranked = [f"{name} {number(float(value), 2)}" for name, value in closest.head(3).items() if np.isfinite(value)]
     if ranked:
         text += f" Highest correlation of the force: {enumeration(ranked)}."
+    if len(models) > LINES:
+        text += f" Of {len(models)} closures, the first {LINES} are drawn; all are in the table."
     return text + " A high correlation does not make a good LES, nor a low one a bad one: compare with the table above."
