@@ -173,6 +173,9 @@ def test_a_killed_dns_goes_on_from_its_checkpoint_to_the_same_bytes(
     assert re.search(rf"DNS of {name} goes on after 2\.2 turnover times", capsys.readouterr().err)
     for split, velocity in undisturbed.velocity.items():
         assert resumed.velocity[split].tobytes() == velocity.tobytes()
+    assert undisturbed.stress_outputs == [0, 1, 2]
+    assert undisturbed.stress.any(axis=(0, 2, *range(3, undisturbed.stress.ndim))).all()
+    assert resumed.stress.tobytes() == undisturbed.stress.tobytes()
     pd.testing.assert_frame_equal(resumed.budget, undisturbed.budget, check_exact=True)
     assert resumed.scales == undisturbed.scales
     assert resumed.runs == undisturbed.runs
