@@ -243,7 +243,6 @@ def apriori(
         from eddymark.stages import apriori as stage
 
         stage.run(loaded, flow, results=results, output=output, work=work)
-        stage.show(output)
 
 
 @app.command()

@@ -245,8 +245,18 @@ def write_stresses(path: Path, stress: NDArray[np.floating[Any]], *, outputs: Se
 
 
 def read_stresses(paths: Sequence[Path]) -> xr.Dataset:
-    """Read what `write_stresses` wrote; several files (shards) are joined along `trajectory`."""
-    return xr.concat([_open(path) for path in paths], dim="trajectory").load()
+    """Read what `write_stresses` wrote; several files (shards) are joined along `trajectory`.
+
+    Raises:
+        EddymarkError: if a file cannot be read.
+    """
+    parts = [_open(path) for path in paths]
+    try:
+        return xr.concat(parts, dim="trajectory").load()
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever damaged chunks make zarr raise
+        raise EddymarkError(f"{_named(paths)}: cannot be read as stresses ({error})") from error
 
 
 def save_weights(path: Path, module: torch.nn.Module) -> None:

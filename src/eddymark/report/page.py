@@ -46,7 +46,7 @@ class Section:
     columns: list[Column]
     figures: list[Figure]
     animation: Animation
-    apriori: Figure
+    apriori: Figure | None
     apriori_rows: list[tuple[str, str, list[str]]]
     preparation: list[Figure]
     quality: Quality
@@ -84,8 +84,10 @@ def build(results: Results) -> Report:
         tables[f"{name}-failures.csv"] = section.failures
         tables[f"{name}-data-quality.csv"] = pd.DataFrame(section.quality.facts, columns=["quantity", "value"])
         tables[f"{name}-scores.csv"] = pd.concat([one.scores for one in section.flow.steppers], ignore_index=True)
-        tables[f"{name}-apriori.csv"] = section.flow.apriori
-        for figure in (*section.figures, section.apriori, *section.preparation):
+        if section.flow.apriori is not None:
+            tables[f"{name}-apriori.csv"] = section.flow.apriori.statistics
+        apriori_figures = [] if section.apriori is None else [section.apriori]
+        for figure in (*section.figures, *apriori_figures, *section.preparation):
             drawings[f"{name}-{figure.name}.svg"] = figure.svg
     return Report(_html(results, sections, job_table), drawings, tables, metrics)
 
@@ -108,8 +110,8 @@ def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Se
         columns=columns(rows, dimensions=flow.dimensions, longest_lead=flow.longest_lead),
         figures=[draw(view) for draw in figures.RESULTS],
         animation=animation(view),
-        apriori=apriori.dissipation_densities(view),
-        apriori_rows=apriori.apriori_rows(view),
+        apriori=apriori.dissipation_densities(view, flow.apriori) if flow.apriori else None,
+        apriori_rows=apriori.apriori_rows(flow.apriori) if flow.apriori else [],
         preparation=[draw(view) for draw in figures.preparation_of(flow)],
         quality=quality(flow),
         failures=failures(flow),

@@ -31,8 +31,8 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     """Write `apriori.csv` (tidy: value, low, high per closure and statistic) and `dissipation.csv` (densities).
 
     Averages are over the stored states of each test trajectory, then over trajectories; correlations leave out states
-    of which a model says that there is no stress. Intervals are bootstrapped
-    over independent trajectories or runs. The row `dns` is the truth. An LES without a model has nothing to compare.
+    of which a model says that there is no stress. Intervals are bootstrapped over independent trajectories or runs. The
+    row `dns` is the truth. An LES without a model has nothing to compare. The statistics are printed as a table, too.
 
     Arguments:
         experiment: the experiment.
@@ -85,9 +85,10 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
         )
     pd.DataFrame(rows).to_csv(output / "apriori.csv", index=False, float_format="%.6g")
     pd.concat(densities).to_csv(output / "dissipation.csv", index=False, float_format="%.6g")
+    _show(output)
 
 
-def show(folder: Path) -> None:
+def _show(folder: Path) -> None:
     """Print the statistics in `folder` as a table."""
     table = pd.read_csv(folder / "apriori.csv", dtype={"seed": str}).fillna({"seed": ""})
     columns = [statistic for statistic in STATISTICS if statistic != "dissipation"]

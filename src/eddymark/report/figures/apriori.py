@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from eddymark.report.collect import AprioriResults
 from eddymark.report.figures.view import LINES, View, canvas, handle, legend
 from eddymark.report.standings import Estimate
 from eddymark.report.style import Figure, to_svg
@@ -20,9 +21,9 @@ COLUMNS = (
 """Statistics of the table and their headings."""
 
 
-def apriori_rows(view: View) -> list[tuple[str, str, list[str]]]:
+def apriori_rows(results: AprioriResults) -> list[tuple[str, str, list[str]]]:
     """Return name, kind and the cells of each row of the table, the truth first; the first seed of fitted closures."""
-    table = view.flow.apriori
+    table = results.statistics
     rows = []
     for name in dict.fromkeys(table["stepper"]):
         own = _first_seed(table[table["stepper"] == name])
@@ -33,9 +34,9 @@ def apriori_rows(view: View) -> list[tuple[str, str, list[str]]]:
     return rows
 
 
-def dissipation_densities(view: View) -> Figure:
+def dissipation_densities(view: View, results: AprioriResults) -> Figure:
     """Draw the densities of the local subgrid-scale dissipation, true and modelled."""
-    table = view.flow.dissipation
+    table = results.dissipation
     names = list(dict.fromkeys(table["stepper"]))
     drawn = names[: LINES + 1]
     figure = canvas(9.2, 4.0)
@@ -55,7 +56,7 @@ def dissipation_densities(view: View) -> Figure:
     return Figure(
         "subgrid-dissipation",
         "Subgrid-scale dissipation",
-        _caption(view),
+        _caption(results),
         "Probability densities of the local subgrid-scale dissipation, true and of each closure",
         to_svg(figure, name=f"{view.flow.name}-subgrid-dissipation"),
     )
@@ -66,8 +67,8 @@ def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
     return table[seeds == seeds.iloc[0]]
 
 
-def _caption(view: View) -> str:
-    values = view.flow.apriori.groupby(["stepper", "statistic"], sort=False)["value"].first().unstack()
+def _caption(results: AprioriResults) -> str:
+    values = results.statistics.groupby(["stepper", "statistic"], sort=False)["value"].first().unstack()
     backscatter = float(values["backscatter_fraction"].to_dict()["dns"])
     models = values.drop(index="dns")
     text = (
