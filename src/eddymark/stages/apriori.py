@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from eddymark.closures.base import modelled_stress
 from eddymark.config.schema import Experiment
@@ -92,7 +92,7 @@ def _show(folder: Path) -> None:
     """Print the statistics in `folder` as a table."""
     table = pd.read_csv(folder / "apriori.csv", dtype={"seed": str}).fillna({"seed": ""})
     columns = [statistic for statistic in STATISTICS if statistic != "dissipation"]
-    shown = Table("closure", *(column.replace("_", " ") for column in columns), box=None)
+    shown = Table(Column("closure", no_wrap=True), *(column.replace("_", " ") for column in columns), box=None)
     for (stepper, seed), rows in table.groupby(["stepper", "seed"], sort=False):
         values = rows.set_index("statistic")["value"]
         name = f"{stepper}, seed {seed}" if seed else str(stepper)
