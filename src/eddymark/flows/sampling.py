@@ -169,8 +169,9 @@ def sample_runs(
         split: [run[wanted.index(a) : wanted.index(b) + 1] for run in velocity for a, b in parts]
         for split, parts in stretches.items()
     }
-    # (run, stretch, output, entry, *grid): the outputs of one stretch follow each other
-    stress = torch.stack(stresses, dim=1).unflatten(1, (-1, len(stress_outputs)))
+    # (run, stretch, output, entry, *grid); without a gap, the end of one stretch is the beginning of the next
+    kept = [[stressed.index(begin + output) for output in stress_outputs] for begin, _ in stretches["test"]]
+    stress = torch.stack(stresses, dim=1)[:, torch.tensor(kept)]
     rows = pd.DataFrame(torch.cat(budget).numpy(), columns=list(BUDGET)).astype({"run": int})
     return SampledRuns(
         velocity={split: np.stack(trajectories) for split, trajectories in cut.items()},
