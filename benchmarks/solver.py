@@ -1,4 +1,4 @@
-"""Cost of one Navier–Stokes step beside the Fourier transforms that it cannot do without, and of LES closures."""
+"""Cost of one Navier–Stokes step beside the Fourier transforms that it cannot do without."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from collections.abc import Callable
 
 import torch
 
-from eddymark.closures import CLOSURES
-from eddymark.closures.build import build_closure
-from eddymark.config.schema import Closure
-from eddymark.filters import filter_width
 from eddymark.grid import Grid
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.time_integration import TimeIntegration
@@ -22,7 +18,6 @@ CASES = [
     ((256, 256), 1, torch.float32),
     ((256, 256), 4, torch.float32),
 ]
-CLOSURE_GRIDS = [((16, 16, 16), 8), ((32, 32, 32), 1), ((32, 32), 8)]
 
 
 def best_milliseconds(work: Callable[[], object], repeats: int = 7) -> float:
@@ -44,7 +39,7 @@ def equations(points: tuple[int, ...], batch: int, dtype: torch.dtype) -> tuple[
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the table."""
     integration = TimeIntegration("runge_kutta_4", 1.0)
     print("One RK4 step (4 right-hand sides) against its Fourier transforms alone")
     print(f"{'grid':>14} {'batch':>5} {'dtype':>8} {'ms/step':>9} {'FFTs, ms':>9} {'ratio':>6}")
@@ -59,23 +54,6 @@ def main() -> None:
             )
             name = "x".join(map(str, points))
             print(f"{name:>14} {batch:>5} {str(dtype)[6:]:>8} {step:9.2f} {transforms:9.2f} {step / transforms:6.2f}")
-        print("\nOne RK4 step of each closure against no model")
-        print(f"{'grid':>14} {'batch':>5} {'closure':>26} {'ms/step':>9} {'ratio':>6}")
-        for points, batch in CLOSURE_GRIDS:
-            solver, spectrum = equations(points, batch, torch.float32)
-            base = math.nan
-            for name in CLOSURES:
-                closure = build_closure(
-                    Closure(type=name),
-                    space=solver.space,
-                    filter_width=filter_width(solver.grid),
-                    viscosity=0.01,
-                )
-                cost = best_milliseconds(
-                    lambda s=solver, u=spectrum, c=closure: integration.advance(s, u, 1e-4, steps=1, closure=c)
-                )
-                base = cost if name == "none" else base
-                print(f"{'x'.join(map(str, points)):>14} {batch:>5} {name:>26} {cost:9.2f} {cost / base:6.2f}")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from eddymark.config import load_experiment
 from eddymark.grid import Grid
 from eddymark.plan import Job, plan
 from eddymark.records import publish, upstream_digests
-from eddymark.storage import trajectory_dataset, write_trajectories
+from eddymark.storage import trajectory_dataset, write_stresses, write_trajectories
 from tests.small_experiment import write_experiment
 
 INTERVAL, TRAJECTORIES, TIMES = 0.2, 2, 4
@@ -45,9 +46,7 @@ def write_job(folder: str, jobs: Mapping[str, Job], results: Path) -> None:
     job = jobs[folder]
     partial = results / ".work" / "partial"
     partial.mkdir(parents=True, exist_ok=True)
-    {"generate": _data, "train": _training, "validate": _validation, "cost": _cost, "report": _report}[job.stage](
-        partial, np.random.default_rng(sum(folder.encode()))
-    )
+    WRITERS[job.driver](partial, np.random.default_rng(sum(folder.encode())))
     publish_again(folder, jobs, results, partial)
 
 
@@ -64,6 +63,10 @@ def trajectories(random: np.random.Generator) -> xr.Dataset:
     return trajectory_dataset(
         velocity, grid=GRID, interval=0.8 * INTERVAL, turnover_time=0.8, attributes={"flow": "kolmogorov"}
     )
+
+
+def stresses(random: np.random.Generator) -> NDArray[np.float32]:
+    return random.standard_normal((TRAJECTORIES, 2, 2, *GRID.points)).astype(np.float32)
 
 
 def statistics(random: np.random.Generator) -> xr.Dataset:
@@ -87,6 +90,7 @@ def statistics(random: np.random.Generator) -> xr.Dataset:
 def _data(folder: Path, random: np.random.Generator) -> None:
     for split in ("train", "validation", "test"):
         write_trajectories(folder / f"{split}.zarr.zip", trajectories(random))
+    write_stresses(folder / "stress.zarr.zip", stresses(random), outputs=[0, TIMES - 1])
     pd.DataFrame({"run": [0, 0], "time": [0.0, 0.2], "residual": random.random(2)}).to_csv(
         folder / "budget.csv", index=False
     )
@@ -111,6 +115,17 @@ def _validation(folder: Path, random: np.random.Generator) -> None:
     (folder / "cost.json").write_text(json.dumps({"rollout_seconds": random.random(), "failures": [FAILURE]}))
 
 
+def _apriori(folder: Path, random: np.random.Generator) -> None:
+    values, bins = [], []
+    for stepper, kind in (("dns", "floor"), ("smagorinsky", "les")):
+        label = {"flow": "kolmogorov", "stepper": stepper, "kind": kind, "seed": ""}
+        for name in ("stress_correlation", "dissipation", "backscatter_fraction"):
+            values.append(label | {"statistic": name, "value": random.random(), "low": 0.0, "high": 1.0})
+        bins += [label | {"dissipation": centre, "density": random.random()} for centre in (-0.5, 0.5)]
+    pd.DataFrame(values).to_csv(folder / "apriori.csv", index=False)
+    pd.DataFrame(bins).to_csv(folder / "dissipation.csv", index=False)
+
+
 def _cost(folder: Path, random: np.random.Generator) -> None:
     pd.DataFrame({"stepper": ["fno"], "seconds_per_turnover_time": random.random(1)}).to_csv(
         folder / "cost.csv", index=False
@@ -124,3 +139,14 @@ def _report(folder: Path, random: np.random.Generator) -> None:
     (folder / "figures" / "spectrum.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><path/></svg>\n')
     (folder / "tables" / "scores.csv").write_text("stepper,value\nfno,0.1\n")
     (folder / "metrics.json").write_text('{"kolmogorov": {"fno": {"spectrum_error": 0.1}}}\n')
+
+
+WRITERS = {
+    "generate": _data,
+    "train": _training,
+    "validate": _validation,
+    "apriori": _apriori,
+    "cost": _cost,
+    "report": _report,
+}
+"""What writes the outputs of a job, by its driver."""

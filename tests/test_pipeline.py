@@ -52,7 +52,7 @@ def test_every_job_is_a_stage_that_reads_what_the_job_reads(
         assert stage["params"] == [{"results/plan.yaml": [folder]}]
         assert stage["outs"] == [f"results/{folder}"]
         assert sorted(stage.get("deps", [])) == sorted(f"results/{upstream}" for upstream in job.upstream)
-        assert stage["cmd"].endswith(f" --allowed-rules {job.stage} -- results/{folder}/signature.json")
+        assert stage["cmd"].endswith(f" --allowed-rules {job.driver} -- results/{folder}/signature.json")
 
 
 def test_all_files_of_the_experiment_are_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

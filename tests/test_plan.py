@@ -23,7 +23,7 @@ def test_the_plan_names_every_job_after_those_it_reads(tmp_path: Path) -> None:
     trained = ["fno/seed0", "fno/seed1", "hybrid/seed0", "fitted_viscosity/seed0"]
     assert [name.removeprefix("kolmogorov/train/") for name in jobs if "/train/" in name] == trained
     steppers = ["dns", "no_model", "smagorinsky", "fno-seed0", "fno-seed1", "hybrid-seed0", "fitted_viscosity-seed0"]
-    steppers += ["persistence", "matched_noise", "constrained_noise", "cost"]
+    steppers += ["persistence", "matched_noise", "constrained_noise", "apriori", "cost"]
     assert [name.removeprefix("kolmogorov/validate/") for name in jobs if "/validate/" in name] == steppers
     seen: set[str] = set()
     for folder, job in jobs.items():
@@ -52,7 +52,7 @@ FNO_JOBS = {"train/fno/seed0", "train/fno/seed1", "validate/fno-seed0", "validat
             (FLOW, "large_eddy_simulations.smagorinsky.courant_number", 2.0),
             {"validate/smagorinsky", "validate/cost"},
         ),
-        ((FLOW, "large_eddy_simulations.other", {}), {"validate/cost"}),
+        ((FLOW, "large_eddy_simulations.other", {}), {"validate/cost", "validate/apriori"}),
         (("config.yaml", "name", "renamed"), set()),
     ],
     ids=["learning rate", "one more seed", "width", "time step of an LES", "one more LES", "name"],
@@ -69,7 +69,7 @@ def test_validation_settings_leave_data_training_and_timing_alone(tmp_path: Path
     before = plan(experiment(tmp_path / "a"))
     after = plan(experiment(tmp_path / "b", (FLOW, "validation.rollout_length", 12)))
     same = {name for name in before if before[name].signature == after[name].signature}
-    assert {before[name].stage for name in same} == {"generate", "train", "cost"}
+    assert {before[name].stage for name in same} == {"generate", "train", "apriori", "cost"}
     assert not any(before[name].stage == "validate" for name in same)
 
 

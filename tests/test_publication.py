@@ -77,7 +77,8 @@ def state(results, content):
 
 
 jobs = {
-    content: Job("report", "", "", None, FOLDER, (), {}, "", f"signature of {content}") for content in ("old", "new")
+    content: Job("report", "", "", None, FOLDER, (), {}, "", f"signature of {content}", "report")
+    for content in ("old", "new")
 }
 outcomes = []
 for kill_at in range(1000):

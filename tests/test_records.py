@@ -24,7 +24,9 @@ STAGES = {"flow/generate/0": "generate", "flow/train/fno/seed0": "train", "flow/
 @pytest.fixture
 def jobs() -> dict[str, Job]:
     return {
-        folder: Job(STAGES[folder], "flow", "", None, folder, upstream, {}, "", f"signature of {folder}")
+        folder: Job(
+            STAGES[folder], "flow", "", None, folder, upstream, {}, "", f"signature of {folder}", STAGES[folder]
+        )
         for folder, upstream in CHAIN.items()
     }
 

@@ -130,6 +130,8 @@ def test_an_archive_whose_files_would_leave_their_folder(tmp_path: Path, monkeyp
         "generate/0/train.zarr.zip",
         "train/fno/seed0/model.json",
         "train/fno/seed0/history.csv",
+        "validate/apriori/apriori.csv",
+        "validate/apriori/dissipation.csv",
         "validate/cost/cost.csv",
         "validate/dns/statistics.nc",
         "validate/dns/scores.csv",

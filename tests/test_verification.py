@@ -18,17 +18,19 @@ from safetensors.torch import save_file
 
 from eddymark.contents import check_content
 from eddymark.records import RECORD, mark_stale, read_record
-from eddymark.storage import write_trajectories
+from eddymark.storage import write_stresses, write_trajectories
 from eddymark.verification import Finding, show, verify
 from eddymark.work import LOCK, work_folder
-from tests.results_tree import Tree, planned_tree, publish_again, statistics, trajectories
+from tests.results_tree import Tree, planned_tree, publish_again, statistics, stresses, trajectories
 
-GENERATE, TRAIN, VALIDATE, COST = (
-    f"kolmogorov/{name}" for name in ("generate/0", "train/fno/seed0", "validate/fno-seed0", "validate/cost")
+GENERATE, TRAIN, VALIDATE, APRIORI, COST = (
+    f"kolmogorov/{name}"
+    for name in ("generate/0", "train/fno/seed0", "validate/fno-seed0", "validate/apriori", "validate/cost")
 )
 OTHER = {GENERATE: "kolmogorov/generate/1", TRAIN: "kolmogorov/train/fno/seed1", VALIDATE: "kolmogorov/validate/dns"}
 ARTIFACTS = [
     (GENERATE, "test.zarr.zip"),
+    (GENERATE, "stress.zarr.zip"),
     (GENERATE, "budget.csv"),
     (TRAIN, "weights.safetensors"),
     (TRAIN, "model.json"),
@@ -37,12 +39,14 @@ ARTIFACTS = [
     (VALIDATE, "statistics.nc"),
     (VALIDATE, "scores.csv"),
     (VALIDATE, "cost.json"),
+    (APRIORI, "apriori.csv"),
+    (APRIORI, "dissipation.csv"),
     (COST, "cost.csv"),
     ("report", "index.html"),
     ("report", "metrics.json"),
     ("report", "figures/spectrum.svg"),
     ("report", "tables/scores.csv"),
-    *[(folder, RECORD) for folder in (GENERATE, TRAIN, VALIDATE, COST, "report")],
+    *[(folder, RECORD) for folder in (GENERATE, TRAIN, VALIDATE, APRIORI, COST, "report")],
 ]
 
 
@@ -77,7 +81,7 @@ def test_an_undamaged_tree_passes(tree: Tree, capsys: pytest.CaptureFixture[str]
     jobs, results = tree
     assert show(jobs, results, jobs, [], discard=False)
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("18 of 18 jobs intact; read 65 files")
+    assert line.startswith("19 of 19 jobs intact; read 69 files")
 
 
 def test_damage_is_found_whatever_was_done_to_an_artifact(tree: Tree, artifact: tuple[str, Path]) -> None:
@@ -157,7 +161,7 @@ def test_jobs_that_have_not_run_are_named_and_those_that_need_them_counted(
     assert not show(jobs, results, jobs, ["--results", "my results"], discard=False)
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == (f"{results / TRAIN} has not run; make it: eddymark train kolmogorov fno 0 --results 'my results'")
-    assert rest[0].startswith("15 of 18 jobs intact")
+    assert rest[0].startswith("16 of 19 jobs intact")
     assert rest[1:] == ["2 jobs have to run again after those above"]
 
 
@@ -222,6 +226,18 @@ def test_rollouts_may_only_be_nan_after_a_recorded_failure(
     assert "velocity is not finite in trajectory" in str(check_content(data.parent, data.name))
 
 
+def test_a_true_stress_that_is_not_finite_is_found(own: Tree) -> None:
+    path = own[1] / GENERATE / "stress.zarr.zip"
+    stress = stresses(np.random.default_rng(0))
+    write_stresses(path, stress, outputs=[0, 3])
+    assert check_content(path.parent, path.name) is None
+    stress[1, 0, 1, 2, 2] = np.nan
+    write_stresses(path, stress, outputs=[0, 3])
+    assert check_content(path.parent, path.name) == "stress is not finite in trajectory 1"
+    shutil.copy(path.with_name("test.zarr.zip"), path)
+    assert "cannot be read" in str(check_content(path.parent, path.name))
+
+
 def test_infinity_is_never_legal(own: Tree) -> None:
     _, results = own
     dataset = trajectories(np.random.default_rng(0))
@@ -255,6 +271,10 @@ def test_statistics_may_only_be_nan_where_a_trajectory_failed(own: Tree) -> None
         (TRAIN, "history.csv", "step,training_loss\n1,nan\n", "column training_loss is not finite"),
         (TRAIN, "history.csv", "step,training_loss\n", "has no rows"),
         (GENERATE, "budget.csv", "", "cannot be read"),
+        (APRIORI, "apriori.csv", "stepper,statistic,value,low,high\nsigma,dissipation,1,1,1\n", "lacks the DNS"),
+        (APRIORI, "apriori.csv", "stepper,statistic,value,low,high\ndns,dissipation,,0,1\n", "dissipation is NaN"),
+        (APRIORI, "apriori.csv", "stepper,statistic,value,low,high\ndns,dissipation,1,-inf,1\n", "is infinite"),
+        (APRIORI, "dissipation.csv", "stepper,density\ndns,-1\n", "a density is negative"),
         (COST, "cost.csv", "stepper,seconds_per_turnover_time\nfno,inf\n", "is not finite"),
         (VALIDATE, "scores.csv", "statistic,value,low,high,floor\nsurviving_fraction,2,,,\n", "is not a fraction"),
         (

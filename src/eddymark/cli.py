@@ -232,6 +232,20 @@ def validate(
 
 
 @app.command()
+def apriori(
+    flow: FlowName,
+    configfile: Configuration = None,
+    experiment: Resolved = None,
+    results: Results = Path("results"),
+) -> None:
+    """Compare the stress and dissipation of every LES closure with those of the DNS."""
+    with _job(f"{flow}/validate/apriori", configfile, experiment, results) as (loaded, output, work):
+        from eddymark.stages import apriori as stage
+
+        stage.run(loaded, flow, results=results, output=output, work=work)
+
+
+@app.command()
 def cost(
     flow: FlowName,
     configfile: Configuration = None,

@@ -16,10 +16,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from eddymark.storage import open_trajectories
+from eddymark.storage import open_trajectories, read_stresses
 
 MAY_BE_MISSING = {"low", "high", "floor", "seed", "relative_l2_error", "decorrelation_time", "failure_time"}
 """Columns and statistics which are empty where there is nothing to state."""
+
+CORRELATIONS = {"stress_correlation", "force_correlation"}
+"""Statistics of the a-priori test which are empty where there is nothing to correlate."""
 
 
 class ContentError(Exception):
@@ -54,6 +57,11 @@ def _trajectories(path: Path) -> None:
 def _rollouts(path: Path) -> None:
     _archive(path)
     _require_finite(open_trajectories(path), _failure_times(path.with_name("cost.json")))
+
+
+def _stresses(path: Path) -> None:
+    _archive(path)
+    _require_finite(read_stresses([path])[["stress"]])
 
 
 def _archive(path: Path) -> None:
@@ -166,6 +174,24 @@ def _scores(path: Path) -> None:
         raise ContentError(f"{needed.loc[needed['value'].isna(), 'statistic'].iloc[0]} is NaN though no rollout failed")
 
 
+def _apriori(path: Path) -> None:
+    """A correlation without a modelled stress is NaN, and so is an interval of it."""
+    table = _table(path)
+    if "dns" not in set(table["stepper"]):
+        raise ContentError("lacks the DNS")
+    if np.isinf(table[["value", "low", "high"]].to_numpy(dtype=float)).any():
+        raise ContentError("a value is infinite")
+    needed = table[~table["statistic"].isin(CORRELATIONS)]
+    if needed["value"].isna().any():
+        raise ContentError(f"{needed.loc[needed['value'].isna(), 'statistic'].iloc[0]} is NaN")
+
+
+def _densities(path: Path) -> None:
+    density = _table(path)["density"].to_numpy(dtype=float)
+    if not (np.isfinite(density) & (density >= 0)).all():
+        raise ContentError("a density is negative or not finite")
+
+
 def _drawing(path: Path) -> None:
     if not ElementTree.parse(path).getroot().tag.endswith("svg"):
         raise ContentError("is no SVG drawing")
@@ -179,9 +205,12 @@ def _page(path: Path) -> None:
 
 _CHECKS: dict[str, Callable[[Path], object]] = {
     "rollouts.zarr.zip": _rollouts,
+    "stress.zarr.zip": _stresses,
     "budget.csv": _numeric_table,
     "history.csv": _numeric_table,
     "cost.csv": _numeric_table,
+    "apriori.csv": _apriori,
+    "dissipation.csv": _densities,
     "scores.csv": _scores,
 }
 _SUFFIXES: dict[str, Callable[[Path], object]] = {

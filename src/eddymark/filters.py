@@ -41,11 +41,11 @@ class GridFilter:
 
     def __call__(self, spectrum: Tensor) -> Tensor:
         """Return the filtered field at the coarse grid's points, `(..., *coarse grid)`, from a fine spectrum."""
-        for axis in range(-self.coarse.grid.dimension, -1):
-            m = self.coarse.modes[axis] // 2
-            count = spectrum.shape[axis]
-            spectrum = torch.cat([spectrum.narrow(axis, 0, m + 1), spectrum.narrow(axis, count - m, m)], dim=axis)
-        return self.coarse.to_physical(self.transfer * spectrum[..., : self.coarse.modes[-1]])
+        return self.coarse.to_physical(self.spectrum(spectrum))
+
+    def spectrum(self, spectrum: Tensor) -> Tensor:
+        """Return the spectrum of the filtered field, `(..., *coarse modes)`, from a fine spectrum."""
+        return self.transfer * self.fine.resample(spectrum, self.coarse)
 
 
 def transfer_function(space: SpectralSpace, configuration: FilterConfiguration) -> Tensor:
@@ -53,11 +53,16 @@ def transfer_function(space: SpectralSpace, configuration: FilterConfiguration) 
     width = configuration.width or 2 * max(space.grid.spacing)
     match configuration.type:
         case "gaussian":
-            return torch.exp(-(width**2) * space.wavenumber_squared / 24)
+            return gaussian(space, width)
         case "box":
             return torch.sinc(space.wavenumbers * (width / (2 * math.pi))).prod(dim=0)
         case _:
             return torch.ones_like(space.wavenumber_squared)
+
+
+def gaussian(space: SpectralSpace, width: float) -> Tensor:
+    """Return G(k) = exp(−Δ² |k|² / 24) of the Gaussian filter of width Δ per mode of a space, `(*modes)`."""
+    return torch.exp(-(width**2) * space.wavenumber_squared / 24)
 
 
 def filter_width(grid: Grid) -> float:

@@ -84,11 +84,13 @@ class SpectralSpace:
     A spectrum has shape `(..., modes_1, …, modes_d)`; all axes but the last hold modes 0 … m, -m … -1, the last one
     0 … m. With `dealiased=True`, m = (points − 1) // 3 and everything beyond is dropped by `to_spectral` (the strict
     2/3 rule): quadratic products of fields in the space are then free of aliasing inside it. With `dealiased=False`
-    all modes are kept and the transforms are exact inverses of each other.
+    all modes are kept and the transforms are exact inverses of each other. A lower `cutoff` keeps fewer modes still;
+    transforms are then cheaper.
 
     Arguments:
         grid: the grid.
         dealiased: keep only modes free of quadratic aliasing.
+        cutoff: highest mode kept per axis; default: `grid.dealiased_cutoff`.
         dtype: real precision, `torch.float32` or `torch.float64`.
         device: where the arrays live.
     """
@@ -98,11 +100,13 @@ class SpectralSpace:
         grid: Grid,
         *,
         dealiased: bool = True,
+        cutoff: tuple[int, ...] | None = None,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> None:
         self.grid = grid
         self.dealiased = dealiased
+        self.cutoff = cutoff or grid.dealiased_cutoff
         self.dtype = dtype
         self.device = torch.device(device)
         self.axes = tuple(range(-grid.dimension, 0))
@@ -123,7 +127,7 @@ class SpectralSpace:
         last = axis == self.grid.dimension - 1
         if not self.dealiased:
             return np.arange(n // 2 + 1) if last else np.fft.fftfreq(n, 1 / n).round().astype(np.int64)
-        m = self.grid.dealiased_cutoff[axis]
+        m = self.cutoff[axis]
         return np.arange(m + 1) if last else np.concatenate([np.arange(m + 1), np.arange(-m, 0)])
 
     def _tensor(self, array: NDArray[np.float64]) -> Tensor:
@@ -133,6 +137,11 @@ class SpectralSpace:
     def wavenumbers(self) -> Tensor:
         """Wave vector per mode for odd derivatives, `(d, *modes)`; zero at the Nyquist mode."""
         return self._tensor(self._odd_wavenumbers)
+
+    @cached_property
+    def derivatives(self) -> Tensor:
+        """Factor i k_j per mode of each odd derivative ∂_j, `(d, *modes)`, complex."""
+        return 1j * self.wavenumbers
 
     @cached_property
     def wavenumber_squared(self) -> Tensor:
@@ -192,6 +201,27 @@ class SpectralSpace:
             )
             spectrum = torch.fft.ifft(padded, dim=axis, norm="forward")
         return torch.fft.irfft(spectrum, n=points[-1], dim=-1, norm="forward")
+
+    def resample(self, spectrum: Tensor, target: SpectralSpace) -> Tensor:
+        """Return a spectrum `(..., *modes)` in another dealiased space of the same box.
+
+        Modes which the target lacks are dropped, those which it has in addition are zero.
+        """
+        for axis in range(-self.grid.dimension, 0):
+            # The last axis has no negative wavenumbers.
+            negative = 0 if axis == -1 else min(self.modes[axis], target.modes[axis]) // 2
+            low = min(self.modes[axis], target.modes[axis]) - negative
+            if self.modes[axis] == target.modes[axis]:
+                continue
+            parts = [spectrum.narrow(axis, 0, low)]
+            if target.modes[axis] > self.modes[axis]:
+                missing = list(spectrum.shape)
+                missing[axis] = target.modes[axis] - self.modes[axis]
+                parts.append(spectrum.new_zeros(missing))
+            if negative:
+                parts.append(spectrum.narrow(axis, self.modes[axis] - negative, negative))
+            spectrum = torch.cat(parts, dim=axis) if len(parts) > 1 else parts[0]
+        return spectrum
 
     def derivative(self, spectrum: Tensor, axis: int) -> Tensor:
         """Return the spectrum of ∂/∂x_axis (axis counted from 0)."""

@@ -187,7 +187,7 @@ def _stage(group: Sequence[Job], jobs: Mapping[str, Job], snakemake: str) -> dic
     shared = [f"{RESULTS}/{upstream}" for upstream in first.upstream if upstream != model]
     dependencies = shared + ([f"{RESULTS}/${{item.model}}"] if model else [])
     definition = {
-        "cmd": f"{snakemake} {_OPTIONS} --allowed-rules {first.stage} -- {RESULTS}/{folder}/{RECORD}",
+        "cmd": f"{snakemake} {_OPTIONS} --allowed-rules {first.driver} -- {RESULTS}/{folder}/{RECORD}",
         **({"deps": dependencies} if dependencies else {}),
         "params": [{f"{RESULTS}/{PLAN}": [folder]}],
         "outs": [f"{RESULTS}/{folder}"],

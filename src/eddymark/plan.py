@@ -19,13 +19,15 @@ from eddymark.operators import OPERATORS
 from eddymark.source_data import source_digests
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
-    "generate": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "budget.csv"),
+    "generate": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "stress.zarr.zip", "budget.csv"),
+    "importing": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "budget.csv"),
     "train": ("weights.safetensors", "model.json", "history.csv"),
     "validate": ("rollouts.zarr.zip", "statistics.nc", "scores.csv", "cost.json"),
+    "apriori": ("apriori.csv", "dissipation.csv"),
     "cost": ("cost.csv",),
     "report": ("index.html", "figures", "tables", "metrics.json"),
 }
-"""What the jobs of each stage write into their folder, beside `signature.json`."""
+"""What the jobs of each driver write into their folder, beside `signature.json`."""
 
 _PACKAGE = Path(__file__).parent
 _STRUCTURE = {"kind", "operator", "solver", "history", "known_physics"}
@@ -37,7 +39,7 @@ class Job:
     """One job: a stage applied to one item of the experiment.
 
     Arguments:
-        stage: generate, train, validate, cost or report.
+        stage: generate, train, validate, apriori, cost or report.
         flow: name of the flow ("" for the report).
         name: shard, model or stepper ("" where there is none).
         seed: training seed, if the job has one.
@@ -46,6 +48,8 @@ class Job:
         fragment: the part of the experiment on which it depends.
         sources: digest of the sources that it runs.
         signature: digest of the fragment, the sources and the signatures of the upstream jobs.
+        driver: module of `eddymark.stages` that does it and rule of the workflow that runs it: the stage's name, but
+            importing for the generate jobs of a flow with a source.
     """
 
     stage: str
@@ -57,6 +61,7 @@ class Job:
     fragment: dict[str, Any]
     sources: str
     signature: str
+    driver: str
 
     @property
     def own(self) -> dict[str, str]:
@@ -72,7 +77,7 @@ class Job:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Files and folders which the job writes, relative to its folder."""
-        return OUTPUTS[self.stage]
+        return OUTPUTS[self.driver]
 
 
 def plan(experiment: Experiment) -> dict[str, Job]:
@@ -141,6 +146,19 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         fragment = judged | {"stepper": section}
         yield _job(tree, jobs, "validate", name, folder, fragment, used, needed, item=stepper.folder)
 
+    # Only a DNS keeps the true stress; a source may be filtered already.
+    if flow.source is None:
+        # Fitted closures come with their constants, and so from their training.
+        fitted = {key: surrogate for key, surrogate in flow.surrogates.items() if surrogate.kind == "les"}
+        solvers = flow.large_eddy_simulations | {key: one.solver for key, one in fitted.items() if one.solver}
+        closures = {key: solver.closure.model_dump(mode="json") for key, solver in solvers.items()}
+        fragment = data | execution
+        fragment |= {"closures": closures, "bootstrap_samples": flow.validation.bootstrap_samples}
+        used = [path for simulation in solvers.values() for path in _closure_types(simulation)]
+        trained = [f"{name}/train/{model}/seed{seed}" for model, one in fitted.items() for seed in one.seeds]
+        needed = [*generated, *trained]
+        yield _job(tree, jobs, "apriori", name, f"{name}/validate/apriori", fragment, types + used, needed)
+
     # A model is timed with its initial weights, so its training is none of the timing's business.
     timed = {name: surrogate.model_dump(mode="json", include=_STRUCTURE) for name, surrogate in flow.surrogates.items()}
     models = flow.model_dump(mode="json", include={"large_eddy_simulations"}) | {"surrogates": timed}
@@ -166,11 +184,12 @@ def _job(
 ) -> Job:
     own = {"stage": stage, "flow": flow, "name": item, "seed": seed}
     fragment = fragment | {"job": own}
-    sources = _sources(tree, driver or stage, sorted(set(registered)))
+    driver = driver or stage
+    sources = _sources(tree, driver, sorted(set(registered)))
     signature = _digest(
         {"fragment": fragment, "sources": sources, "upstream": {key: jobs[key].signature for key in upstream}}
     )
-    return Job(stage, flow, item, seed, folder, tuple(upstream), fragment, _digest(sources), signature)
+    return Job(stage, flow, item, seed, folder, tuple(upstream), fragment, _digest(sources), signature, driver)
 
 
 def _digest(content: object) -> str:

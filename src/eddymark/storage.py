@@ -220,6 +220,45 @@ def _require_plain_arrays(path: Path) -> None:
                 raise ValueError(f"{name}: codec {unknown[0]!r} is not one for numbers or text")
 
 
+def write_stresses(path: Path, stress: NDArray[np.floating[Any]], *, outputs: Sequence[int]) -> None:
+    """Write true subgrid-scale stresses to one zip file.
+
+    Arguments:
+        path: the file.
+        stress: `(trajectory, output, entry, *grid)`; entries are τ_ij, i ≤ j, without the last diagonal one, which is
+            subtracted from the others on the diagonal.
+        outputs: the output of its trajectory to which each belongs.
+    """
+    axes = AXES[: stress.ndim - 3]
+    pairs = [(i, j) for i in range(len(axes)) for j in range(i, len(axes))][:-1]
+    last = axes[-1] * 2
+    entries = [axes[i] + axes[j] + (f" - {last}" if i == j else "") for i, j in pairs]
+    dataset = xr.Dataset(
+        {"stress": (("trajectory", "output", "entry", *axes), stress)},
+        coords={"output": ("output", np.asarray(outputs)), "entry": entries},
+        attrs={"title": "subgrid-scale stress, (u_i u_j) filtered minus the product of filtered velocities"},
+    )
+    dataset["stress"].attrs = {"long_name": "subgrid-scale stress", "units": "flow velocity units squared"}
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        dataset.to_zarr(folder, consolidated=False, zarr_format=2)
+        _zip(Path(folder), path)
+
+
+def read_stresses(paths: Sequence[Path]) -> xr.Dataset:
+    """Read what `write_stresses` wrote; several files (shards) are joined along `trajectory`.
+
+    Raises:
+        EddymarkError: if a file cannot be read.
+    """
+    parts = [_open(path) for path in paths]
+    try:
+        return xr.concat(parts, dim="trajectory").load()
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever damaged chunks make zarr raise
+        raise EddymarkError(f"{_named(paths)}: cannot be read as stresses ({error})") from error
+
+
 def save_weights(path: Path, module: torch.nn.Module) -> None:
     """Write a module's parameters and persistent buffers as safetensors."""
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}

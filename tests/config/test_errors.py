@@ -132,8 +132,9 @@ BAD: list[tuple[str, str, Any, str]] = [
         FLOW,
         "large_eddy_simulations.smagorinsky.closure.type",
         "smagorinski",
-        "large_eddy_simulations.smagorinsky.closure.type: expected a closure (dynamic_smagorinsky, "
-        "fitted_spectral_viscosity, none, smagorinsky), found 'smagorinski'; did you mean smagorinsky?",
+        "large_eddy_simulations.smagorinsky.closure.type: expected a closure (approximate_deconvolution, "
+        "clipped_gradient, dynamic_mixed, dynamic_smagorinsky, fitted_spectral_viscosity, gradient, leith, none, "
+        "sigma, smagorinsky, spectral_eddy_viscosity, vreman, wale), found 'smagorinski'; did you mean smagorinsky?",
     ),
     (
         FLOW,
@@ -154,7 +155,7 @@ BAD: list[tuple[str, str, Any, str]] = [
         "large_eddy_simulations.persistence",
         {},
         "large_eddy_simulations.persistence: expected a name other than dns, persistence, matched_noise, "
-        "constrained_noise, cost, found 'persistence'",
+        "constrained_noise, apriori, cost, found 'persistence'",
     ),
     (
         FLOW,
@@ -344,6 +345,51 @@ def test_a_mistake_is_one_line_with_its_file_and_key(
         main(["check"])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.splitlines() == [f"config/{file}: {line}"]
+
+
+LES = "large_eddy_simulations.extra"
+
+
+@pytest.mark.parametrize(
+    ("closure", "line"),
+    [
+        (
+            {"type": "wale"},
+            "type: expected a closure for 2 dimensions (approximate_deconvolution, dynamic_mixed, dynamic_smagorinsky, "
+            "fitted_spectral_viscosity, gradient, leith, none, smagorinsky; wale is 3-D only), found 'wale'",
+        ),
+        (
+            {"type": "smagorinsky", "arguments": {"smagorinsky_constant": "strong"}},
+            "arguments.smagorinsky_constant: expected a positive number, found 'strong'",
+        ),
+        (
+            {"type": "leith", "arguments": {"leith_constant": -1}},
+            "arguments.leith_constant: expected a positive number, found -1",
+        ),
+        (
+            {"type": "dynamic_smagorinsky", "arguments": {"average": "xz"}},
+            "arguments.average: expected volume, local, or the axes to average over, each once, such as y or xy, "
+            "found 'xz'",
+        ),
+        (
+            {"type": "dynamic_mixed", "arguments": {"test_filter_ratio": 1}},
+            "arguments.test_filter_ratio: expected a number above 1, found 1",
+        ),
+        (
+            {"type": "approximate_deconvolution", "arguments": {"relaxation_rate": 1.0, "order": 2.5}},
+            "arguments.order: expected a positive whole number, found 2.5",
+        ),
+        (
+            {"type": "approximate_deconvolution"},
+            "arguments.relaxation_rate: expected a value (approximate_deconvolution needs it), found nothing",
+        ),
+    ],
+)
+def test_a_closure_that_does_not_fit(tmp_path: Path, closure: dict[str, Any], line: str) -> None:
+    write_experiment(tmp_path / "config", (FLOW, LES, {"closure": closure}))
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiment([tmp_path / "config" / "config.yaml"])
+    assert [str(finding).partition(".closure.")[2] for finding in caught.value.findings] == [line]
 
 
 ISOTROPIC: dict[str, Any] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import types
 import typing
@@ -12,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from eddymark.closures import CLOSURES
 from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
 
 README = Path(__file__).parents[2] / "config" / "README.md"
@@ -62,3 +65,20 @@ def default(field: FieldInfo) -> str:
 def test_every_key_of_the_schema_is_described_with_its_default_and_no_other() -> None:
     for title, (model, elsewhere) in TABLES.items():
         assert rows(title) == {key: default(field) for key, field in keys(model, elsewhere)}, title
+
+
+def test_every_closure_is_described_with_its_constants_and_their_defaults() -> None:
+    table = README.read_text(encoding="utf-8").partition("## Closures")[2].partition("## A surrogate")[0]
+    found = {row[0]: row[1] for row in re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \|", table, re.M)}
+    assert found.keys() == CLOSURES.keys()
+    for name, path in CLOSURES.items():
+        module, _, cls = path.rpartition(".")
+        parameters = inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+        own = {key: value for key, value in parameters.items() if key not in ("space", "filter_width", "viscosity")}
+        stated = [
+            f"`{key}` (required" if value.default is value.empty else f"`{key}: {value.default}`"
+            for key, value in own.items()
+            if value.kind is value.KEYWORD_ONLY
+        ]
+        assert all(text in found[name] for text in stated), name
+        assert found[name].count("`") == 2 * len(stated), name

@@ -167,6 +167,8 @@ def test_an_imported_flow_is_trained_validated_timed_and_reported(results: Path)
     assert "Re_λ" not in facts.index
     page = (results / "report" / "index.html").read_text(encoding="utf-8")
     assert "energy-budget" not in page
+    assert "apriori" not in page
+    assert not list((results / "report").rglob("*apriori*"))
     assert "speed-up over DNS" not in page
     comparison = pd.read_csv(results / "report" / "tables" / "well-comparison.csv").set_index("stepper")
     assert {"dns", "no_model", "fno", "persistence"} <= set(comparison.index)

@@ -138,6 +138,16 @@ def test_sampling_repeats_bit_for_bit_and_its_budget_closes(small: Flow) -> None
     )
 
 
+def test_stretches_without_a_gap_share_the_stress_of_their_common_output(small: Flow) -> None:
+    sampling = small.configuration.sampling.model_copy(update={"gap": 0.0})
+    gapless = build_flow(small.configuration.model_copy(update={"sampling": sampling}))
+    sampled = sample_runs(gapless, "k", seed=3, runs=[0, 1], device=torch.device("cpu"))
+    assert sampled.stress.shape == (4, 3, 2, 32, 32)
+    for first, second in ((0, 1), (2, 3)):
+        np.testing.assert_array_equal(sampled.stress[first, -1], sampled.stress[second, 0])
+        assert (sampled.stress[first, 0] != sampled.stress[second, -1]).any()
+
+
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("name", FLOWS)
 def test_a_killed_dns_goes_on_from_its_checkpoint_to_the_same_bytes(
@@ -173,6 +183,9 @@ def test_a_killed_dns_goes_on_from_its_checkpoint_to_the_same_bytes(
     assert re.search(rf"DNS of {name} goes on after 2\.2 turnover times", capsys.readouterr().err)
     for split, velocity in undisturbed.velocity.items():
         assert resumed.velocity[split].tobytes() == velocity.tobytes()
+    assert undisturbed.stress_outputs == [0, 1, 2]
+    assert undisturbed.stress.any(axis=(0, 2, *range(3, undisturbed.stress.ndim))).all()
+    assert resumed.stress.tobytes() == undisturbed.stress.tobytes()
     pd.testing.assert_frame_equal(resumed.budget, undisturbed.budget, check_exact=True)
     assert resumed.scales == undisturbed.scales
     assert resumed.runs == undisturbed.runs

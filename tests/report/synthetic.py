@@ -234,6 +234,29 @@ def write_costs(folder: Path, flow: str, fakes: list[Fake]) -> None:
     record(folder, 30.0)
 
 
+def write_apriori(folder: Path, flow: str, fakes: list[Fake]) -> None:
+    folder.mkdir(parents=True)
+    rows, densities = [], []
+    edges = np.linspace(-10, 10, 81)
+    for index, fake in enumerate(one for one in fakes if one.kind in ("floor", "les") and one.name != "no_model"):
+        label = {"flow": flow, "stepper": fake.name, "kind": fake.kind, "seed": "" if fake.seed is None else fake.seed}
+        for statistic, value in (
+            ("stress_correlation", 1 / (1 + index)),
+            ("force_correlation", 0.9 / (1 + index)),
+            ("dissipation", 0.3),
+            ("dissipation_ratio", 1 + 0.1 * index),
+            ("backscatter_fraction", 0.35 if index == 0 else 0.0),
+        ):
+            rows.append(
+                label | {"statistic": statistic, "value": value, "low": 0.9 * value, "high": 1.1 * value, "unit": "1"}
+            )
+        centres = (edges[1:] + edges[:-1]) / 2
+        densities.append(pd.DataFrame(label | {"dissipation": centres, "density": np.exp(-np.abs(centres - 1)) / 2}))
+    pd.DataFrame(rows).to_csv(folder / "apriori.csv", index=False)
+    pd.concat(densities).to_csv(folder / "dissipation.csv", index=False)
+    record(folder, 5.0)
+
+
 def write_tree(results: Path) -> Experiment:
     """Write all artifacts of a 2-D and a 3-D flow."""
     experiment = Experiment.model_validate(
@@ -252,5 +275,6 @@ def write_tree(results: Path) -> Experiment:
             if fake.seed is not None:
                 write_training(results / name / "train" / fake.name / f"seed{fake.seed}", fake, random)
             write_stepper(results / name / "validate" / folder, fake, name, grid, random)
+        write_apriori(results / name / "validate" / "apriori", name, STEPPERS[dimensions])
         write_costs(results / name / "validate" / "cost", name, STEPPERS[dimensions])
     return experiment

@@ -51,9 +51,13 @@ SECTION = {
 """The Kolmogorov flow at its smallest; the schedule of the FNO stands in its own file."""
 
 FNO = {"kolmogorov/train/fno/seed0", "kolmogorov/validate/fno-seed0", "report"}
-TRAINED = FNO | {"kolmogorov/train/fitted_viscosity/seed0", "kolmogorov/validate/fitted_viscosity-seed0"}
+TRAINED = FNO | {
+    "kolmogorov/train/fitted_viscosity/seed0",
+    "kolmogorov/validate/fitted_viscosity-seed0",
+    "kolmogorov/validate/apriori",
+}
 STEPPERS = ("dns", "no_model", "fno-seed0", "fitted_viscosity-seed0", "persistence", "matched_noise")
-VALIDATED = {f"kolmogorov/validate/{name}" for name in (*STEPPERS, "constrained_noise", "cost")}
+VALIDATED = {f"kolmogorov/validate/{name}" for name in (*STEPPERS, "constrained_noise", "apriori", "cost")}
 ALL = TRAINED | VALIDATED | {"kolmogorov/generate/0"}
 MODEL = "results/kolmogorov/train/fno/seed0"
 WEIGHTS = f"{MODEL}/weights.safetensors"
@@ -151,7 +155,7 @@ def replace_drivers(project: Project) -> None:
     if COMPUTES:
         return
     driver, stages = Path(__file__).with_name("drivers.py"), project.folder / "src" / "eddymark" / "stages"
-    for stage in ("generate", "train", "validate", "cost", "report"):
+    for stage in ("generate", "train", "validate", "apriori", "cost", "report"):
         shutil.copy(driver, stages / f"{stage}.py")
 
 

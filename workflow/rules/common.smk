@@ -79,9 +79,7 @@ except EddymarkError as error:
 
 
 def needs_trial(job):
-    if job.stage == "train":
-        return True
-    return job.stage == "generate" and EXPERIMENT.flows[job.flow].source is not None
+    return job.driver in ("importing", "train")
 
 
 # Not in the processes of the jobs, and not if there is nothing to try: it takes seconds.
@@ -118,10 +116,10 @@ def outputs(folder):
     return [f"{RESULTS}/{folder}/{name}" for name in JOBS[folder].outputs]
 
 
-def names(attribute, stage):
+def names(attribute, *drivers):
     """Return the pattern of the names which a wildcard can have."""
     found = {
-        str(getattr(job, attribute)) for job in JOBS.values() if job.stage == stage
+        str(getattr(job, attribute)) for job in JOBS.values() if job.driver in drivers
     }
     return "|".join(map(re.escape, sorted(found))) or "-"
 
@@ -221,8 +219,8 @@ def benchmark_of(pattern):
 
 
 wildcard_constraints:
-    flow=names("flow", "generate"),
-    shard=names("name", "generate"),
+    flow=names("flow", "generate", "importing"),
+    shard=names("name", "generate", "importing"),
     model=names("name", "train"),
     seed=names("seed", "train"),
     stepper=names("name", "validate"),

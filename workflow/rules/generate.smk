@@ -5,12 +5,15 @@ rule generate:
         train=f"{RESULTS}/{{flow}}/generate/{{shard}}/train.zarr.zip",
         validation=f"{RESULTS}/{{flow}}/generate/{{shard}}/validation.zarr.zip",
         test=f"{RESULTS}/{{flow}}/generate/{{shard}}/test.zarr.zip",
+        stress=f"{RESULTS}/{{flow}}/generate/{{shard}}/stress.zarr.zip",
         budget=f"{RESULTS}/{{flow}}/generate/{{shard}}/budget.csv",
         record=f"{RESULTS}/{{flow}}/generate/{{shard}}/{RECORD}",
     log:
         log_of("{flow}/generate/{shard}"),
     benchmark:
         benchmark_of("{flow}/generate/{shard}")
+    wildcard_constraints:
+        flow=names("flow", "generate"),
     priority: 30
     threads: EXPERIMENT.threads
     resources:
@@ -23,3 +26,17 @@ rule generate:
         "Generating the data of {wildcards.flow}, shard {wildcards.shard}"
     shell:
         "exec {params.command} {wildcards.flow} {wildcards.shard} > {log} 2>&1"
+
+
+# Only a DNS keeps the true stress; a source may be filtered already.
+use rule generate as importing with:
+    output:
+        train=f"{RESULTS}/{{flow}}/generate/{{shard}}/train.zarr.zip",
+        validation=f"{RESULTS}/{{flow}}/generate/{{shard}}/validation.zarr.zip",
+        test=f"{RESULTS}/{{flow}}/generate/{{shard}}/test.zarr.zip",
+        budget=f"{RESULTS}/{{flow}}/generate/{{shard}}/budget.csv",
+        record=f"{RESULTS}/{{flow}}/generate/{{shard}}/{RECORD}",
+    wildcard_constraints:
+        flow=names("flow", "importing"),
+    message:
+        "Importing the data of {wildcards.flow}, shard {wildcards.shard}"

@@ -26,6 +26,32 @@ rule validate:
         "exec {params.command} {wildcards.flow} {wildcards.stepper} > {log} 2>&1"
 
 
+rule apriori:
+    input:
+        gate=gate("{flow}/validate/apriori"),
+        data=upstream("{flow}/validate/apriori"),
+    output:
+        statistics=f"{RESULTS}/{{flow}}/validate/apriori/apriori.csv",
+        densities=f"{RESULTS}/{{flow}}/validate/apriori/dissipation.csv",
+        record=f"{RESULTS}/{{flow}}/validate/apriori/{RECORD}",
+    log:
+        log_of("{flow}/validate/apriori"),
+    benchmark:
+        benchmark_of("{flow}/validate/apriori")
+    priority: 10
+    threads: EXPERIMENT.threads
+    resources:
+        mem_mb=4000,
+        runtime=30,
+        gpu=GPUS,
+    params:
+        command=command("apriori"),
+    message:
+        "Testing the closures of {wildcards.flow} on filtered DNS"
+    shell:
+        "exec {params.command} {wildcards.flow} > {log} 2>&1"
+
+
 # It asks for all cores (on a cluster, for a whole node), so that nothing else runs while it measures; it uses as many
 # threads as every other job.
 rule cost:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
-from eddymark.solvers.resolved import ResolvedVelocity
+from eddymark.solvers.resolved import ResolvedVelocity, contract, products
 
 
 class Closure(nn.Module):
     """Base of subgrid-scale models.
 
-    A model may give a stress τ_ij in physical space, which the solver adds to u_i u_j (no further transform), or an
-    eddy viscosity per wavenumber, which the solver integrates exactly together with the molecular one; or both.
+    A model gives the spectrum of the resolved and the subgrid-scale flux together, so that each decides how few
+    transforms that takes; or an eddy viscosity per wavenumber which does not depend on the flow and is integrated
+    exactly together with the molecular one; or both. Symmetric tensors are stored reduced
+    (`eddymark.solvers.resolved`). A model has no memory: it depends on nothing but the present state, so that a stepper
+    is a function from states to states.
     """
 
     def coefficient(self, resolved: ResolvedVelocity) -> Tensor | None:
         """Return what is computed from the flow once per time step and held during its stages (None: nothing)."""
         return None
 
-    def stress(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor | None:
-        """Return the subgrid-scale stress τ_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`, or None if there is none."""
-        return None
+    def flux(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
+        """Return the spectrum of u_i u_j + τ_ij, reduced, `(batch, d(d+1)/2 − 1, *modes)`."""
+        return resolved.space.to_spectral(products(resolved.velocity))
 
     def spectral_viscosity(self) -> Tensor | None:
         """Return the eddy viscosity ν_e(k) per mode, `(*modes)`, or None if there is none."""
@@ -32,17 +37,41 @@ class NoClosure(Closure):
     """No model: the equations truncated to the resolved modes, τ_ij = 0."""
 
 
-def eddy_viscosity_stress(eddy_viscosity: Tensor, strain_rate: Tensor) -> Tensor:
-    """Return τ_ij = −2 ν_e S_ij.
+class EddyViscosity(Closure):
+    """Base of models with τ_ij = −2 ν_e S_ij in physical space."""
 
-    Arguments:
-        eddy_viscosity: ν_e, `(batch, *grid)`.
-        strain_rate: S_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`.
+    @abstractmethod
+    def eddy_viscosity(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
+        """Return ν_e, `(batch, *grid)`."""
+
+    def flux(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
+        """Return the spectrum of u_i u_j + τ_ij, reduced, `(batch, d(d+1)/2 − 1, *modes)`."""
+        viscosity = self.eddy_viscosity(resolved, coefficient).unsqueeze(1)
+        flux = products(resolved.velocity).addcmul_(viscosity, resolved.strain_rate, value=-2)
+        return resolved.space.to_spectral(flux)
+
+
+def modelled_stress(closure: Closure, resolved: ResolvedVelocity) -> Tensor:
+    """Return τ_ij of any model as the resolved modes see it, reduced, `(batch, d(d+1)/2 − 1, *grid)`.
+
+    An eddy viscosity per wavenumber counts as the stress whose spectrum is −2 ν_e(k) Ŝ_ij: its force is the same.
     """
-    return -2 * eddy_viscosity.unsqueeze(1) * strain_rate
+    space = resolved.space
+    stress = closure.flux(resolved, closure.coefficient(resolved)) - Closure.flux(closure, resolved, None)
+    viscosity = closure.spectral_viscosity()
+    if viscosity is not None:
+        stress = stress - 2 * viscosity * resolved.strain_rate_spectrum
+    return space.to_physical(stress)
+
+
+def strain_rate_magnitude(strain_rate: Tensor) -> Tensor:
+    """Return |S| = (2 S_ij S_ij)^½, `(batch, *grid)`, of a reduced strain rate; its derivative is zero where S is."""
+    return safe_square_root(contract(strain_rate, strain_rate).mul_(2))
 
 
 def safe_square_root(value: Tensor) -> Tensor:
-    """Return √value with a zero instead of an infinite derivative where value = 0."""
+    """Return √value, 0 for values below zero, with a zero instead of an infinite derivative there and at 0."""
+    if not value.requires_grad:
+        return value.clamp_min(0).sqrt_()
     positive = value > 0
     return torch.where(positive, torch.where(positive, value, torch.ones_like(value)).sqrt(), 0.0)

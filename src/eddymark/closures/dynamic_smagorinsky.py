@@ -1,4 +1,4 @@
-"""The dynamic Smagorinsky model, averaged over the volume."""
+"""The dynamic Smagorinsky model with averages over the volume, planes, lines or neighbourhoods."""
 
 from __future__ import annotations
 
@@ -7,100 +7,117 @@ import math
 import torch
 from torch import Tensor
 
-from eddymark.closures.base import Closure, eddy_viscosity_stress
-from eddymark.closures.smagorinsky import strain_rate_magnitude
-from eddymark.grid import SpectralSpace
-from eddymark.solvers.resolved import ResolvedVelocity, complete_traceless, contract, symmetric_pairs
+from eddymark.closures.base import EddyViscosity, strain_rate_magnitude
+from eddymark.filters import gaussian
+from eddymark.grid import Grid, SpectralSpace
+from eddymark.solvers.resolved import ResolvedVelocity, contract, products
+
+SMALLEST_DENOMINATOR = 1e-3
+"""⟨M_ij M_ij⟩ counts as at least this share of its volume average, lest quiet regions divide by nothing."""
 
 
-class DynamicSmagorinsky(Closure):
+class DynamicSmagorinsky(EddyViscosity):
     """Smagorinsky's model whose constant follows from the resolved scales by Germano's identity.
 
         τ_ij = −2 C Δ² |S| S_ij,    C = ⟨L_ij M_ij⟩ / ⟨M_ij M_ij⟩, not below zero
         L_ij = (u_i u_j)^ − û_i û_j (traceless part),    M_ij = 2 Δ² [(|S| S_ij)^ − α² |Ŝ| Ŝ_ij]
 
-    with the sharp test filter ^ of width α Δ (modes |k_i| ≤ k_c / α) and averages ⟨⟩ over the volume. C is computed
-    once per time step.
+    with the sharp test filter ^ of width α Δ (modes |k_i| ≤ k_c / α). C is computed once per time step. ⟨⟩ is an
+    average over the volume, over planes or lines of homogeneous directions, or local: over a Gaussian neighbourhood
+    of width 2 α Δ around each point, clipped. There is no average over the past (Meneveau, Lund & Cabot 1996), because
+    states hold velocity alone.
+
+    Volume averages in 3-D are taken on a coarser grid, on which the test-filtered fields are still well resolved.
 
     Arguments:
         space: spectral space of the LES.
         filter_width: Δ, in flow units.
         test_filter_ratio: wanted α; the attribute of this name is the one of the modes which the filter keeps.
+        average: `volume`, `local`, or the axes averaged over, such as `xz` (planes) or `y` (lines).
 
-    Source: Germano et al. (1991), Phys. Fluids A 3, 1760; Lilly (1992), Phys. Fluids A 4, 633, Eq. 11.
+    Source: Germano et al. (1991), Phys. Fluids A 3, 1760; Lilly (1992), Phys. Fluids A 4, 633, Eq. 11; local averages
+    as in Zang, Street & Koseff (1993), Phys. Fluids A 5, 3186, Sec. III (there with the test filter).
     """
 
-    def __init__(self, *, space: SpectralSpace, filter_width: float, test_filter_ratio: float = 2.0) -> None:
+    def __init__(
+        self,
+        *,
+        space: SpectralSpace,
+        filter_width: float,
+        test_filter_ratio: float = 2.0,
+        average: str = "volume",
+    ) -> None:
         super().__init__()
         self.filter_width = filter_width
-        cutoffs = space.grid.dealiased_cutoff
-        kept = [max(1, int(cutoff / test_filter_ratio + 1e-9)) for cutoff in cutoffs]
+        grid = space.grid
+        cutoffs = grid.dealiased_cutoff
+        kept = tuple(max(1, int(cutoff / test_filter_ratio + 1e-9)) for cutoff in cutoffs)
         # A grid has whole modes only: with k_c = 5 the test filter keeps 2, and its width is 2.5 Δ, not 2 Δ.
         ratios = [cutoff / modes for cutoff, modes in zip(cutoffs, kept, strict=True)]
         self.test_filter_ratio = math.prod(ratios) ** (1 / len(ratios))
-        limits = [2 * math.pi / side * (modes + 0.5) for modes, side in zip(kept, space.grid.sides, strict=True)]
-        inside = [k.abs() < limit for k, limit in zip(space.wavenumbers, limits, strict=True)]
-        self._test_filter = torch.stack(inside).all(dim=0).to(space.dtype)
+        self.averaged_axes = averaged_axes(average, grid.dimension)
+        # With 4 k + 2 points, averages of four factors are exact, and what |S| adds to their spectrum changes C by a
+        # few thousandths. In 2-D ⟨L_ij M_ij⟩ is a small difference of large numbers and would change by a tenth.
+        coarser = len(self.averaged_axes) == grid.dimension == 3
+        test_grid = grid.coarsened([4 * modes + 2 for modes in kept]) if coarser else grid
+        self._filter = _space(grid, kept, space)
+        self._tested = _space(test_grid, kept, space)
+        self._neighbourhood = gaussian(space, 2 * self.test_filter_ratio * filter_width)
 
     def coefficient(self, resolved: ResolvedVelocity) -> Tensor:
-        """Return C = C_s² of each trajectory, `(batch,)`."""
-        leonard, model = self.germano_tensors(resolved)
-        return germano_coefficient(leonard, model, resolved.space.grid.dimension)
+        """Return C = C_s², `(batch, *grid)` with length 1 along averaged axes."""
+        return self.least_squares(*self.germano_tensors(resolved), resolved.space)
 
     def germano_tensors(self, resolved: ResolvedVelocity) -> tuple[Tensor, Tensor]:
-        """Return L_ij (up to its isotropic part) and M_ij, i ≤ j, each `(batch, d(d+1)/2, *grid)`."""
-        space = resolved.space
-        dimension = space.grid.dimension
-        mask = self._test_filter
-        pairs = symmetric_pairs(dimension)
-        velocity = resolved.velocity
+        """Return L_ij and M_ij, reduced, each `(batch, d(d+1)/2 − 1, *grid)`; the grid may be a coarser one."""
         strain_rate = resolved.strain_rate
+        grid_level = strain_rate_magnitude(strain_rate).unsqueeze(1) * strain_rate
+        fields = torch.cat([products(resolved.velocity), grid_level], dim=1)
+        filtered = self._tested.to_physical(self._filter.to_spectral(fields))
+        tested = self.test_filtered(resolved)
+        pairs = strain_rate.shape[1]
+        leonard = filtered[:, :pairs] - products(tested.velocity)
+        test_level = strain_rate_magnitude(tested.strain_rate).unsqueeze(1) * tested.strain_rate
+        model = filtered[:, pairs:] - self.test_filter_ratio**2 * test_level
+        return leonard, 2 * self.filter_width**2 * model
 
-        def test_filter(field: Tensor) -> Tensor:
-            return space.to_physical(mask * space.to_spectral(field))
+    def test_filtered(self, resolved: ResolvedVelocity) -> ResolvedVelocity:
+        """Return û on the grid on which Germano's identity is evaluated."""
+        return ResolvedVelocity(self._tested, resolved.space.resample(resolved.spectrum, self._tested))
 
-        # The isotropic part of L drops out of the contraction with the traceless M.
-        last = velocity[:, -1] ** 2
-        products = torch.stack(
-            [velocity[:, i] * velocity[:, j] - (last if i == j else 0) for i, j in pairs[:-1]], dim=1
-        )
-        magnitude = strain_rate_magnitude(strain_rate, dimension)
-        grid_stress = magnitude.unsqueeze(1) * strain_rate[:, :-1]
-        filtered = test_filter(torch.cat([products, grid_stress], dim=1))
-        tested = space.to_physical(mask * torch.cat([resolved.spectrum, resolved.strain_rate_spectrum], dim=1))
-        tested_velocity, tested_strain = tested[:, :dimension], tested[:, dimension:]
-        tested_last = tested_velocity[:, -1] ** 2
-        tested_products = torch.stack(
-            [tested_velocity[:, i] * tested_velocity[:, j] - (tested_last if i == j else 0) for i, j in pairs[:-1]],
-            dim=1,
-        )
-        leonard = filtered[:, : len(pairs) - 1] - tested_products
-        leonard = torch.cat([leonard, torch.zeros_like(leonard[:, :1])], dim=1)
-        tested_strain = complete_traceless(tested_strain, dimension)
-        tested_magnitude = strain_rate_magnitude(tested_strain, dimension)
-        model = complete_traceless(filtered[:, len(pairs) - 1 :], dimension)
-        model = model - self.test_filter_ratio**2 * tested_magnitude.unsqueeze(1) * tested_strain
-        model = 2 * self.filter_width**2 * model
-        return leonard, model
+    def least_squares(self, leonard: Tensor, model: Tensor, space: SpectralSpace) -> Tensor:
+        """Return C = ⟨L_ij M_ij⟩ / ⟨M_ij M_ij⟩ ≥ 0, the least-squares solution of L = C M.
 
-    def stress(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
-        """Return τ_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`."""
+        Arguments:
+            leonard, model: L_ij and M_ij, reduced, `(batch, d(d+1)/2 − 1, *grid)`.
+            space: spectral space of the LES.
+        """
+        terms = torch.stack([contract(leonard, model), contract(model, model)], dim=1)
+        if self.averaged_axes:
+            terms = terms.mean(dim=[axis - space.grid.dimension for axis in self.averaged_axes], keepdim=True)
+        else:
+            terms = space.to_physical(self._neighbourhood * space.to_spectral(terms))
+        numerator, denominator = terms.unbind(1)
+        mean = denominator.mean(dim=space.axes, keepdim=True).clamp_min(torch.finfo(denominator.dtype).tiny)
+        return (numerator / denominator.maximum(SMALLEST_DENOMINATOR * mean)).clamp_min(0)
+
+    def eddy_viscosity(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
+        """Return ν_e = C Δ² |S|, `(batch, *grid)`."""
         assert coefficient is not None, "the solver computes the coefficient first"
-        strain_rate = resolved.strain_rate
-        magnitude = strain_rate_magnitude(strain_rate, resolved.space.grid.dimension)
-        shape = (-1,) + (1,) * resolved.space.grid.dimension
-        return eddy_viscosity_stress(coefficient.reshape(shape) * self.filter_width**2 * magnitude, strain_rate)
+        return strain_rate_magnitude(resolved.strain_rate) * (self.filter_width**2 * coefficient)
 
 
-def germano_coefficient(leonard: Tensor, model: Tensor, dimension: int) -> Tensor:
-    """Return C = ⟨L_ij M_ij⟩ / ⟨M_ij M_ij⟩ of each trajectory, `(batch,)`: the least-squares solution of L = C M, ≥ 0.
+def averaged_axes(average: str, dimension: int) -> tuple[int, ...]:
+    """Return the axes over which an average is taken; none if it is local.
 
     Arguments:
-        leonard: L_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`.
-        model: M_ij, same shape.
+        average: `volume`, `local`, or letters of axes.
         dimension: d.
     """
-    axes = tuple(range(1, dimension + 1))
-    numerator = contract(leonard, model, dimension).mean(dim=axes)
-    denominator = contract(model, model, dimension).mean(dim=axes)
-    return (numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)).clamp_min(0)
+    if average == "volume":
+        return tuple(range(dimension))
+    return () if average == "local" else tuple("xyz".index(axis) for axis in average)
+
+
+def _space(grid: Grid, cutoff: tuple[int, ...], like: SpectralSpace) -> SpectralSpace:
+    return SpectralSpace(grid, cutoff=cutoff, dtype=like.dtype, device=like.device)

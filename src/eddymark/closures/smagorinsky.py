@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from eddymark.closures.base import Closure, eddy_viscosity_stress, safe_square_root
-from eddymark.solvers.resolved import ResolvedVelocity, contract
+from eddymark.closures.base import EddyViscosity, strain_rate_magnitude
+from eddymark.solvers.resolved import ResolvedVelocity
 
 
-class Smagorinsky(Closure):
+class Smagorinsky(EddyViscosity):
     """Eddy viscosity from the resolved strain rate with a fixed constant.
 
         τ_ij = −2 (C_s Δ)² |S| S_ij,    |S| = (2 S_ij S_ij)^½
@@ -25,13 +25,6 @@ class Smagorinsky(Closure):
         self.filter_width = filter_width
         self.smagorinsky_constant = smagorinsky_constant
 
-    def stress(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
-        """Return τ_ij, i ≤ j, `(batch, d(d+1)/2, *grid)`."""
-        strain_rate = resolved.strain_rate
-        magnitude = strain_rate_magnitude(strain_rate, resolved.space.grid.dimension)
-        return eddy_viscosity_stress((self.smagorinsky_constant * self.filter_width) ** 2 * magnitude, strain_rate)
-
-
-def strain_rate_magnitude(strain_rate: Tensor, dimension: int) -> Tensor:
-    """Return |S| = (2 S_ij S_ij)^½, `(batch, *grid)`; its derivative is zero, not infinite, where S vanishes."""
-    return safe_square_root(2 * contract(strain_rate, strain_rate, dimension))
+    def eddy_viscosity(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
+        """Return ν_e = (C_s Δ)² |S|, `(batch, *grid)`."""
+        return (self.smagorinsky_constant * self.filter_width) ** 2 * strain_rate_magnitude(resolved.strain_rate)

@@ -60,7 +60,7 @@ def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
     yield from _check_validation(flow)
     yield from check_stepper_names(flow)
     for key, simulation in flow.large_eddy_simulations.items():
-        yield from check_large_eddy_simulation(("large_eddy_simulations", key), simulation)
+        yield from check_large_eddy_simulation(("large_eddy_simulations", key), simulation, len(flow.sides))
     for key, surrogate in flow.surrogates.items():
         yield from check_surrogate(("surrogates", key), surrogate, flow)
 

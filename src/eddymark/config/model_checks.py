@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from eddymark.closures import CLOSURES
+from eddymark.config.closure_checks import check_closure
 from eddymark.config.findings import Problem, nearest_name, show
 from eddymark.config.names import TRAINED_CLOSURES, registered_closures, registered_operators
 from eddymark.config.schema import Flow, LargeEddySimulation, Objective, Stretch, Surrogate
@@ -44,13 +45,14 @@ def check_time_step(path: Path, integrator: str, courant_number: float) -> Itera
 
 
 def check_large_eddy_simulation(
-    path: Path, simulation: LargeEddySimulation, trained: bool = False
+    path: Path, simulation: LargeEddySimulation, dimension: int, trained: bool = False
 ) -> Iterator[Problem]:
     """Yield what is wrong with one LES.
 
     Arguments:
         path: where its section stands.
         simulation: the section.
+        dimension: number of dimensions of the flow.
         trained: whether its closure is fitted in training.
     """
     yield from check_time_step(path, simulation.integrator, simulation.courant_number)
@@ -68,6 +70,7 @@ def check_large_eddy_simulation(
         simulation.closure.arguments,
         _GIVEN_TO_CLOSURES,
     )
+    yield from check_closure((*path, "closure"), simulation.closure, dimension)
 
 
 def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
@@ -80,7 +83,7 @@ def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
         if key not in needed and value is not None:
             yield Problem((*path, key), f"no such section with kind {surrogate.kind}", "one")
     if surrogate.solver is not None:
-        yield from check_large_eddy_simulation((*path, "solver"), surrogate.solver, trained=True)
+        yield from check_large_eddy_simulation((*path, "solver"), surrogate.solver, len(flow.sides), trained=True)
         closure = surrogate.solver.closure.type
         if surrogate.kind == "les" and closure in CLOSURES and closure not in TRAINED_CLOSURES:
             expected = f"a closure with constants to fit ({', '.join(TRAINED_CLOSURES)})"

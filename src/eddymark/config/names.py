@@ -20,7 +20,17 @@ TRAINED_CLOSURES = ("fitted_spectral_viscosity",)
 _LONGEST_NAME = 60
 """Names of a flow, a model and a seed together name a folder, which may have 255 letters."""
 
-_RESERVED_STEPPERS = ("dns", *CONTROLS, "cost")
+CLOSURE_DIMENSIONS = {
+    "clipped_gradient": 3,
+    "wale": 3,
+    "vreman": 3,
+    "sigma": 3,
+    "spectral_eddy_viscosity": 3,
+    "leith": 2,
+}
+"""Number of dimensions of the turbulence for which a closure is made, if there is only one."""
+
+_RESERVED_STEPPERS = ("dns", *CONTROLS, "apriori", "cost")
 
 
 def check_folder_name(path: tuple[str | int, ...], name: str, reserved: tuple[str, ...]) -> Iterator[Problem]:

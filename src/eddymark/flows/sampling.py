@@ -17,6 +17,7 @@ from eddymark.config.schema import Stretch
 from eddymark.errors import EddymarkError
 from eddymark.filters import GridFilter
 from eddymark.flows.base import Flow, Scales, turbulence_scales
+from eddymark.flows.subgrid import subgrid_stress
 from eddymark.progress import Progress
 from eddymark.randomness import generator
 from eddymark.solvers.periodic import NavierStokes
@@ -25,6 +26,8 @@ from eddymark.solvers.time_integration import INTEGRATORS, EnergyLedger, TimeInt
 SPLITS = ("train", "validation", "test")
 BUDGET = ("run", "time", "kinetic_energy", "dissipation", "injection", "drag", "courant_number")
 """What is known of a run at an output, before the residual is."""
+STRESS_OUTPUTS = 4
+"""Outputs of each test trajectory, evenly spread, in which the true subgrid-scale stress is kept."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,17 @@ class SampledRuns:
         runs: per split, the run each trajectory was cut from.
         budget: energy budget per run and output.
         scales: scales of the statistically steady state, averaged over runs and outputs after the spin-up.
+        stress: true subgrid-scale stress in some outputs of the test trajectories, reduced, `(trajectory, output,
+            d(d+1)/2 − 1, *coarse grid)`.
+        stress_outputs: which outputs of each test trajectory these are.
     """
 
     velocity: dict[str, NDArray[np.float32]]
     runs: dict[str, list[int]]
     budget: pd.DataFrame
     scales: Scales
+    stress: NDArray[np.float32]
+    stress_outputs: list[int]
 
 
 def schedule(flow: Flow) -> dict[str, list[tuple[int, int]]]:
@@ -98,15 +106,20 @@ def sample_runs(
     stretches = schedule(flow)
     wanted = sorted({output for parts in stretches.values() for a, b in parts for output in range(a, b + 1)})
     first, last = wanted[0], wanted[-1]
+    stress_outputs = spread_outputs(stretches["test"])
+    stressed = sorted({begin + output for begin, _ in stretches["test"] for output in stress_outputs})
     interval = configuration.interval
     fields: list[Tensor] = []
+    stresses: list[Tensor] = []
     scales: list[Tensor] = []
     budget: list[Tensor] = []
     start = 0
     if checkpoints is not None and (found := checkpoints.load()) is not None:
         start = found.done
         spectrum = torch.view_as_complex(found.state["spectrum"].to(device))
-        fields, scales, budget = (found.parts.get(name, []) for name in ("fields", "scales", "budget"))
+        fields, stresses, scales, budget = (
+            found.parts.get(name, []) for name in ("fields", "stresses", "scales", "budget")
+        )
         turnovers = start * interval / configuration.turnover_time
         print(f"DNS of {flow_name} goes on after {turnovers:.1f} turnover times", file=sys.stderr)
     else:
@@ -122,6 +135,8 @@ def sample_runs(
             steps = integration.steps(rate, interval)
             if len(fields) < len(wanted) and output == wanted[len(fields)]:
                 fields.append(restrict(spectrum).float().cpu())
+            if len(stresses) < len(stressed) and output == stressed[len(stresses)]:
+                stresses.append(subgrid_stress(restrict, spectrum).float().cpu())
             now = turbulence_scales(space, spectrum, viscosity=configuration.viscosity)
             if output >= first:
                 scales.append(torch.tensor(astuple(now), dtype=torch.float64))
@@ -146,20 +161,32 @@ def sample_runs(
             )
             if checkpoints is not None and checkpoints.due():
                 state = {"spectrum": torch.view_as_real(spectrum)}
-                checkpoints.save(output + 1, state=state, parts={"fields": fields, "scales": scales, "budget": budget})
+                parts = {"fields": fields, "stresses": stresses, "scales": scales, "budget": budget}
+                checkpoints.save(output + 1, state=state, parts=parts)
     # (run, output, component, *grid), outputs numbered as in `wanted`
     velocity = torch.stack(fields, dim=1).numpy()
     cut = {
         split: [run[wanted.index(a) : wanted.index(b) + 1] for run in velocity for a, b in parts]
         for split, parts in stretches.items()
     }
+    # (run, stretch, output, entry, *grid); without a gap, the end of one stretch is the beginning of the next
+    kept = [[stressed.index(begin + output) for output in stress_outputs] for begin, _ in stretches["test"]]
+    stress = torch.stack(stresses, dim=1)[:, torch.tensor(kept)]
     rows = pd.DataFrame(torch.cat(budget).numpy(), columns=list(BUDGET)).astype({"run": int})
     return SampledRuns(
         velocity={split: np.stack(trajectories) for split, trajectories in cut.items()},
         runs={split: [run for run in runs for _ in parts] for split, parts in stretches.items()},
         budget=_close(rows, configuration.turnover_time),
         scales=Scales(*torch.stack(scales).mean(dim=0).tolist()),
+        stress=stress.flatten(0, 1).numpy(),
+        stress_outputs=stress_outputs,
     )
+
+
+def spread_outputs(stretches: list[tuple[int, int]]) -> list[int]:
+    """Return up to `STRESS_OUTPUTS` outputs, evenly spread over stretches of equal length, counted from their start."""
+    last = stretches[0][1] - stretches[0][0]
+    return sorted({round(last * index / (STRESS_OUTPUTS - 1)) for index in range(STRESS_OUTPUTS)})
 
 
 def _finer(steps: int, reached: float, limit: float, *, where: str) -> int:

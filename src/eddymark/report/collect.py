@@ -103,6 +103,16 @@ class DataSummary:
 
 
 @dataclass(frozen=True)
+class AprioriResults:
+    """What the a-priori test says of each closure."""
+
+    statistics: pd.DataFrame
+    """Statistic, value, low and high."""
+    dissipation: pd.DataFrame
+    """Densities of the local subgrid-scale dissipation, true and modelled."""
+
+
+@dataclass(frozen=True)
 class FlowResults:
     """All results of one flow, steppers in the order of the experiment."""
 
@@ -112,6 +122,8 @@ class FlowResults:
     trainings: tuple[TrainingResults, ...]
     steppers: tuple[StepperResults, ...]
     timings: pd.DataFrame
+    apriori: AprioriResults | None
+    """None for a flow with a source, whose true stress is not known."""
 
     @property
     def dimensions(self) -> int:
@@ -184,7 +196,11 @@ def _flow(name: str, flow: Flow, folder: Path) -> FlowResults:
     validate = folder / "validate"
     steppers = tuple(_stepper(stepper, validate / stepper.folder) for stepper in stepper_names(flow))
     timings = _read(validate / "cost" / "cost.csv", pd.read_csv)
-    return FlowResults(name, flow, _data(folder / "generate", flow), trainings, steppers, timings)
+    apriori = None
+    if flow.source is None:
+        tables = [_read(validate / "apriori" / f"{table}.csv", pd.read_csv) for table in ("apriori", "dissipation")]
+        apriori = AprioriResults(*tables)
+    return FlowResults(name, flow, _data(folder / "generate", flow), trainings, steppers, timings, apriori)
 
 
 def _read(path: Path, reader: Callable[[Path], Content]) -> Content:
@@ -254,6 +270,7 @@ def _records(experiment: Experiment, results: Path) -> tuple[Record, ...]:
             for seed in surrogate.seeds
         ]
         folders += [("validate", f"validate/{stepper.folder}") for stepper in stepper_names(flow)]
+        folders += [("validate", "validate/apriori")] if flow.source is None else []
         folders.append(("validate", "validate/cost"))
         for stage, folder in folders:
             job = f"{name}/{folder}"

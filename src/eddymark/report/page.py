@@ -15,6 +15,7 @@ from eddymark.config import Experiment, complete_mapping
 from eddymark.report import figures, text
 from eddymark.report.animation import Animation, animation
 from eddymark.report.collect import FlowResults, Record, Results
+from eddymark.report.figures import apriori
 from eddymark.report.figures.view import View
 from eddymark.report.standings import Standing, displayed, standings
 from eddymark.report.style import Figure, Styles, plotting
@@ -45,6 +46,8 @@ class Section:
     columns: list[Column]
     figures: list[Figure]
     animation: Animation
+    apriori: Figure | None
+    apriori_rows: list[tuple[str, str, list[str]]]
     preparation: list[Figure]
     quality: Quality
     failures: pd.DataFrame
@@ -81,7 +84,10 @@ def build(results: Results) -> Report:
         tables[f"{name}-failures.csv"] = section.failures
         tables[f"{name}-data-quality.csv"] = pd.DataFrame(section.quality.facts, columns=["quantity", "value"])
         tables[f"{name}-scores.csv"] = pd.concat([one.scores for one in section.flow.steppers], ignore_index=True)
-        for figure in (*section.figures, *section.preparation):
+        if section.flow.apriori is not None:
+            tables[f"{name}-apriori.csv"] = section.flow.apriori.statistics
+        apriori_figures = [] if section.apriori is None else [section.apriori]
+        for figure in (*section.figures, *apriori_figures, *section.preparation):
             drawings[f"{name}-{figure.name}.svg"] = figure.svg
     return Report(_html(results, sections, job_table), drawings, tables, metrics)
 
@@ -104,6 +110,8 @@ def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Se
         columns=columns(rows, dimensions=flow.dimensions, longest_lead=flow.longest_lead),
         figures=[draw(view) for draw in figures.RESULTS],
         animation=animation(view),
+        apriori=apriori.dissipation_densities(view, flow.apriori) if flow.apriori else None,
+        apriori_rows=apriori.apriori_rows(flow.apriori) if flow.apriori else [],
         preparation=[draw(view) for draw in figures.preparation_of(flow)],
         quality=quality(flow),
         failures=failures(flow),
@@ -124,6 +132,7 @@ def _html(results: Results, sections: list[Section], job_table: pd.DataFrame) ->
     environment.filters["flow_title"] = text.flow_title
     environment.filters["breakable"] = _breakable
     environment.globals["kinds"] = text.KINDS
+    environment.globals["apriori_columns"] = apriori.COLUMNS
     environment.globals["svg"] = _inline
     machines = list(dict.fromkeys(job_table["machine"]))
     versions = list(dict.fromkeys(job_table["versions"]))

@@ -7,11 +7,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from eddymark.closures.base import Closure
+from eddymark.closures.base import Closure, NoClosure
 from eddymark.config.schema import Forcing as ForcingConfiguration
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.forcing import build_forcing
 from eddymark.solvers.resolved import ResolvedVelocity, symmetric_pairs
+
+NO_CLOSURE = NoClosure()
 
 
 class NavierStokes:
@@ -75,44 +77,34 @@ class NavierStokes:
             closure: subgrid-scale model.
             coefficient: what `closure.coefficient` gave for this time step.
         """
-        flux = self.space.to_spectral(self._flux(resolved, closure, coefficient))
+        flux = (closure or NO_CLOSURE).flux(resolved, coefficient)
         rate = self.space.project(self._flux_divergence(flux))
         if self.forcing.steady is not None:
             rate = rate + self.forcing.steady
         force = self.forcing.tendency(resolved.spectrum)
         return rate if force is None else rate + force
 
-    def _flux(self, resolved: ResolvedVelocity, closure: Closure | None, coefficient: Tensor | None) -> Tensor:
-        """u_i u_j + τ_ij less its last diagonal entry on the diagonal, `(batch, pairs − 1, *grid)`."""
-        velocity = resolved.velocity
-        stress = closure.stress(resolved, coefficient) if closure is not None else None
-        last = velocity[:, -1] ** 2
-        if stress is not None:
-            last = last + stress[:, -1]
-        fluxes = []
-        for pair, (i, j) in enumerate(symmetric_pairs(self.grid.dimension)[:-1]):
-            flux = velocity[:, i] * velocity[:, j]
-            if stress is not None:
-                flux = flux + stress[:, pair]
-            fluxes.append(flux - last if i == j else flux)
-        return torch.stack(fluxes, dim=1)
-
     def _flux_divergence(self, flux: Tensor) -> Tensor:
-        """−∂_j of the flux tensor whose last diagonal entry is zero, `(batch, d, *modes)`."""
+        """−∂_j of a reduced flux tensor, `(batch, d, *modes)`."""
         pairs = symmetric_pairs(self.grid.dimension)
-        k = self.space.wavenumbers
-        rows: list[Tensor] = []
+        derivative = self.space.derivatives
+        rows = []
         for i in range(self.grid.dimension):
-            total: Tensor | None = None
-            for j in range(self.grid.dimension):
-                pair = pairs.index((min(i, j), max(i, j)))
-                if pair == len(pairs) - 1:
-                    continue
-                term = k[j] * flux[:, pair]
-                total = term if total is None else total + term
-            assert total is not None
+            terms = [(j, pairs.index((min(i, j), max(i, j)))) for j in range(self.grid.dimension)]
+            (first, pair), *others = [term for term in terms if term[1] < len(pairs) - 1]
+            total = derivative[first] * flux[:, pair]
+            for j, pair in others:
+                total = total.addcmul(derivative[j], flux[:, pair])
             rows.append(total)
-        return -1j * torch.stack(rows, dim=1)
+        return -torch.stack(rows, dim=1)
+
+    def subgrid_force(self, stress: Tensor) -> Tensor:
+        """Return the spectrum of the solenoidal part of −∂_j τ_ij, `(batch, d, *modes)`.
+
+        Arguments:
+            stress: τ_ij, reduced, `(batch, d(d+1)/2 − 1, *grid)`.
+        """
+        return self.space.project(self._flux_divergence(self.space.to_spectral(stress)))
 
     def tendency(self, velocity: Tensor, closure: Closure | None = None) -> Tensor:
         """Return ∂u/∂t at the grid points; differentiable.

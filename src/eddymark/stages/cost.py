@@ -102,13 +102,4 @@ def refined(velocity: Tensor, coarse: SpectralSpace, fine: SpectralSpace) -> Ten
     Returns:
         `(..., *fine grid)`.
     """
-    spectrum = coarse.to_spectral(velocity)
-    for axis in range(-coarse.grid.dimension, 0):
-        missing = list(spectrum.shape)
-        missing[axis] = fine.modes[axis] - coarse.modes[axis]
-        # The last axis has no negative wavenumbers.
-        negative = 0 if axis == -1 else coarse.modes[axis] // 2
-        low = spectrum.narrow(axis, 0, coarse.modes[axis] - negative)
-        high = spectrum.narrow(axis, coarse.modes[axis] - negative, negative)
-        spectrum = torch.cat([low, spectrum.new_zeros(missing), high], dim=axis)
-    return fine.to_physical(spectrum)
+    return fine.to_physical(coarse.resample(coarse.to_spectral(velocity), fine))

@@ -18,7 +18,7 @@ from eddymark.flows.build import build_flow
 from eddymark.flows.sampling import SPLITS, SampledRuns, sample_runs
 from eddymark.records import write_measured
 from eddymark.stepping.build import select_device
-from eddymark.storage import trajectory_dataset, write_trajectories
+from eddymark.storage import trajectory_dataset, write_stresses, write_trajectories
 
 STEADY = 0.02
 """A mean dE/dt beyond this share of the energy input means that the flow is not statistically steady."""
@@ -30,7 +30,7 @@ def shard_runs(runs: int, shards: int, shard: int) -> list[int]:
 
 
 def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, output: Path, work: Path) -> None:
-    """Compute one shard: `{train,validation,test}.zarr.zip` and `budget.csv`.
+    """Compute one shard: `{train,validation,test,stress}.zarr.zip` and `budget.csv`.
 
     Arguments:
         experiment: the experiment.
@@ -62,6 +62,7 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
             runs=sampled.runs[split],
         )
         write_trajectories(output / f"{split}.zarr.zip", dataset)
+    write_stresses(output / "stress.zarr.zip", sampled.stress, outputs=sampled.stress_outputs)
     sampled.budget.to_csv(output / "budget.csv", index=False, float_format="%.7g")
 
 

@@ -1,0 +1,107 @@
+"""Cost of a time step with each closure over that without a model, and the transforms which it needs."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+
+from eddymark.closures import CLOSURES
+from eddymark.closures.base import Closure
+from eddymark.closures.build import build_closure
+from eddymark.config.names import CLOSURE_DIMENSIONS
+from eddymark.config.schema import Closure as Configuration
+from eddymark.filters import filter_width
+from eddymark.grid import Grid, SpectralSpace
+from eddymark.solvers.periodic import NavierStokes
+from eddymark.solvers.time_integration import TimeIntegration
+
+GRIDS = [((64, 64, 64), 1), ((16, 16, 16), 8), ((32, 32), 8)]
+ARGUMENTS: dict[str, dict[str, float | int | str | bool]] = {"approximate_deconvolution": {"relaxation_rate": 1.0}}
+VARIANTS = [
+    ("dynamic_smagorinsky", {"average": "xz"}),
+    ("dynamic_smagorinsky", {"average": "local"}),
+]
+REPEATS = {64: 9}
+"""Steps of each closure that are timed; 60 on small grids."""
+
+
+def closures(space: SpectralSpace) -> dict[str, Closure]:
+    """Return all closures that a space can have."""
+    dimension = space.grid.dimension
+    cases = [(name, ARGUMENTS.get(name, {})) for name in CLOSURES] + VARIANTS
+    return {
+        " ".join([name, *map(str, arguments.values())] if (name, arguments) in VARIANTS else [name]): build_closure(
+            Configuration(type=name, arguments=arguments),
+            space=space,
+            filter_width=filter_width(space.grid),
+            viscosity=0.01,
+        )
+        for name, arguments in cases
+        if CLOSURE_DIMENSIONS.get(name, dimension) == dimension
+        and not (dimension == 2 and arguments.get("average") == "xz")
+    }
+
+
+def transforms(solver: NavierStokes, spectrum: torch.Tensor, closure: Closure, integration: TimeIntegration) -> float:
+    """Return how many fields of the size of the grid one step transforms."""
+    original = SpectralSpace.to_spectral, SpectralSpace.to_physical
+    counted = [0.0]
+
+    def to_spectral(self: SpectralSpace, field: torch.Tensor) -> torch.Tensor:
+        counted[0] += field.numel()
+        return original[0](self, field)
+
+    def to_physical(self: SpectralSpace, values: torch.Tensor) -> torch.Tensor:
+        result = original[1](self, values)
+        counted[0] += result.numel()
+        return result
+
+    SpectralSpace.to_spectral, SpectralSpace.to_physical = to_spectral, to_physical  # type: ignore[method-assign]
+    try:
+        integration.advance(solver, spectrum, 1e-4, steps=1, closure=closure)
+    finally:
+        SpectralSpace.to_spectral, SpectralSpace.to_physical = original  # type: ignore[method-assign]
+    return counted[0] / (len(spectrum) * math.prod(solver.grid.points))
+
+
+def main() -> None:
+    """Print times, ratios and transforms of a Runge–Kutta step on each grid, one thread, float32."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    integration = TimeIntegration("runge_kutta_4", 1.0)
+    print("One RK4 step with each closure, run in turn; transforms: fields of the size of the grid per step")
+    print(f"{'grid':>14} {'batch':>5} {'closure':>28} {'ms/step':>9} {'ratio':>6} {'transforms':>10}")
+    try:
+        for points, batch in GRIDS:
+            with torch.inference_mode():
+                _table(points, batch, integration)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _table(points: tuple[int, ...], batch: int, integration: TimeIntegration) -> None:
+    solver = NavierStokes(Grid(points, (2 * math.pi,) * len(points)), viscosity=0.01, dtype=torch.float32)
+    noise = torch.randn((batch, len(points), *points))
+    spectrum = solver.space.project(solver.space.to_spectral(noise))
+    models = closures(solver.space)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for repeat in range(REPEATS.get(points[0], 60) + 1):
+        for name, closure in models.items():
+            start = time.perf_counter()
+            integration.advance(solver, spectrum, 1e-4, steps=1, closure=closure)
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
+    for name, closure in models.items():
+        ratio = min(seconds[name]) / min(seconds["none"])
+        fields = transforms(solver, spectrum, closure, integration)
+        print(
+            f"{'x'.join(map(str, points)):>14} {batch:>5} {name:>28} {1000 * min(seconds[name]):9.2f} {ratio:6.2f} "
+            f"{fields:10.1f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Vreman's model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from eddymark.closures.base import EddyViscosity, safe_square_root
+from eddymark.solvers.resolved import ResolvedVelocity, sum_of_products
+
+
+class Vreman(EddyViscosity):
+    """An eddy viscosity that vanishes wherever the true subgrid-scale dissipation does so for kinematic reasons.
+
+        ν_e = c (B / g_ij g_ij)^½,    B = β_11 β_22 − β_12² + β_11 β_33 − β_13² + β_22 β_33 − β_23²,
+        g_ij = ∂_j u_i,    β_ij = Δ² g_ik g_jk
+
+    B is zero where the gradient has one non-zero singular value only, as in pure shear; not in solid rotation. Its
+    invariants are those of three-dimensional turbulence, so the model is offered in 3-D only.
+
+    Arguments:
+        filter_width: Δ, in flow units.
+        vreman_constant: c ≈ 2.5 C_s²; 0.07 corresponds to C_s = 0.17.
+
+    Source: Vreman (2004), Phys. Fluids 16, 3670, Eqs. 5–8.
+    """
+
+    def __init__(self, *, filter_width: float, vreman_constant: float = 0.07) -> None:
+        super().__init__()
+        self.filter_width = filter_width
+        self.vreman_constant = vreman_constant
+
+    def eddy_viscosity(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
+        """Return ν_e, `(batch, *grid)`."""
+        return self.vreman_constant * self.filter_width**2 * vreman_rate(resolved.gradient)
+
+
+def vreman_rate(gradient: list[list[Tensor]]) -> Tensor:
+    """Return the model's rate ν_e / (c Δ²), `(batch, *grid)`.
+
+    B / Δ⁴ is the sum of the squared 2 × 2 minors of the gradient; as such it is never below zero in rounding.
+
+    Arguments:
+        gradient: ∂_j u_i, row i, column j, each `(batch, *grid)`.
+    """
+    choices = ((0, 1), (0, 2), (1, 2))
+    minors = [
+        (gradient[i][k] * gradient[j][m]).addcmul_(gradient[i][m], gradient[j][k], value=-1)
+        for i, j in choices
+        for k, m in choices
+    ]
+    entries = [entry for row in gradient for entry in row]
+    norm = sum_of_products(entries, entries)
+    vanishing = norm <= torch.finfo(norm.dtype).tiny
+    ratio = sum_of_products(minors, minors) / torch.where(vanishing, 1.0, norm)
+    return safe_square_root(torch.where(vanishing, 0.0, ratio))

@@ -1,0 +1,79 @@
+"""Flows on which subgrid-scale models are tried."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import torch
+
+from eddymark.closures import CLOSURES
+from eddymark.closures.base import Closure
+from eddymark.closures.build import build_closure
+from eddymark.config.names import CLOSURE_DIMENSIONS
+from eddymark.config.schema import Closure as ClosureConfiguration
+from eddymark.config.schema import Filter
+from eddymark.filters import GridFilter, filter_width
+from eddymark.grid import Grid, SpectralSpace
+from eddymark.solvers.periodic import NavierStokes
+from eddymark.solvers.time_integration import TimeIntegration
+from tests.solvers.test_periodic import random_spectrum
+
+BOX = 2 * math.pi
+POINTS = {2: (32, 32), 3: (16, 16, 16)}
+Case = tuple[str, dict[str, float | int | str | bool]]
+
+NEEDED: dict[str, dict[str, float | int | str | bool]] = {"approximate_deconvolution": {"relaxation_rate": 2.0}}
+MODELS: list[Case] = [(name, NEEDED.get(name, {})) for name in CLOSURES if name != "none"]
+VARIANTS: list[Case] = [
+    ("dynamic_smagorinsky", {"average": "local"}),
+    ("dynamic_smagorinsky", {"average": "x"}),
+    ("dynamic_mixed", {"average": "local"}),
+]
+CASES = [
+    (name, arguments, dimension)
+    for name, arguments in MODELS + VARIANTS
+    for dimension in (2, 3)
+    if CLOSURE_DIMENSIONS.get(name, dimension) == dimension
+]
+"""Every closure in every number of dimensions that it has."""
+
+
+def case_name(value: object) -> str:
+    """Return how a part of a case is shown."""
+    return ",".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+
+
+def make(name: str, space: SpectralSpace, arguments: dict[str, float | int | str | bool] | None = None) -> Closure:
+    """Return a closure; a fitted one with some constants."""
+    closure = build_closure(
+        ClosureConfiguration(type=name, arguments=arguments or NEEDED.get(name, {})),
+        space=space,
+        filter_width=filter_width(space.grid),
+        viscosity=0.01,
+    )
+    for parameter in closure.parameters():
+        with torch.no_grad():
+            parameter.copy_(torch.linspace(0, 2, parameter.numel()))
+    return closure
+
+
+@cache
+def turbulent(points: tuple[int, ...]) -> tuple[NavierStokes, torch.Tensor]:
+    """A resolved decaying flow after about a turnover time, filtered sharply: unlike noise it has a cascade."""
+    sides = (BOX,) * len(points)
+    fine = NavierStokes(Grid(tuple(2 * n for n in points), sides), viscosity=0.03)
+    spectrum = random_spectrum(fine, batch=1)
+    spectrum = spectrum * torch.exp(-fine.space.wavenumber_squared / 8)
+    energy = fine.space.energy_spectrum(spectrum).sum()
+    spectrum = TimeIntegration("runge_kutta_4", 1.0).advance(fine, spectrum * (2 / energy).sqrt(), 1.0, steps=40)
+    coarse = NavierStokes(Grid(points, sides), viscosity=0.03)
+    restrict = GridFilter(fine.space, coarse.grid, Filter(type="sharp"))
+    return coarse, coarse.space.to_spectral(restrict(spectrum))
+
+
+def shear(space: SpectralSpace) -> torch.Tensor:
+    """Parallel flow u = sin y + 0.3 sin 4y, `(1, d, *grid)`."""
+    y = torch.as_tensor(space.grid.coordinates()[1])
+    y = y.reshape(1, -1, *(1,) * (space.grid.dimension - 2)).expand(space.grid.points)
+    return torch.stack([torch.sin(y) + 0.3 * torch.sin(4 * y), *[0 * y] * (space.grid.dimension - 1)]).unsqueeze(0)
