@@ -35,9 +35,9 @@ def seconds_to_run(*command: str) -> float:
     return statistics.median(times)
 
 
-def imports(stage: str) -> float:
+def imports(driver: str) -> float:
     """Return the seconds that a job spends on the imports of its stage, beyond those of the command line."""
-    code = f"import eddymark.jobs, time; t = time.perf_counter(); import eddymark.stages.{stage}; "
+    code = f"import eddymark.jobs, time; t = time.perf_counter(); import eddymark.stages.{driver}; "
     code += "print(time.perf_counter() - t)"
     command = [sys.executable, "-c", code]
     times = [float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(REPEATS)]
@@ -59,14 +59,14 @@ def measure(experiment: Experiment, jobs: dict[str, Job], *, cores: int) -> None
     ]
     no_operation = seconds_to_run(sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all")
     wall = (max(moments) - min(moments)).total_seconds() + no_operation
-    loading = {stage: imports(stage) for stage in {job.stage for job in jobs.values()}}
+    loading = {driver: imports(driver) for driver in {job.driver for job in jobs.values()}}
     computing, held, start_up = defaultdict(float), defaultdict(float), defaultdict(float)
     for folder, job in jobs.items():
         threads = cores if job.stage == "cost" else experiment.threads
-        seconds = records[folder]["seconds"] - loading[job.stage]
+        seconds = records[folder]["seconds"] - loading[job.driver]
         computing[job.stage] += seconds * threads
         held[job.stage] += process_seconds(job) * threads
-        start_up[job.stage] += loading[job.stage] * threads
+        start_up[job.stage] += loading[job.driver] * threads
     available = wall * cores
     print(f"{'stage':10s} {'jobs':>5s} {'computing':>10s} {'imports':>8s} {'other':>6s}   core-seconds")
     for stage in held:
