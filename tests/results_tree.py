@@ -96,6 +96,11 @@ def _data(folder: Path, random: np.random.Generator) -> None:
     )
 
 
+def _timestep(folder: Path, random: np.random.Generator) -> None:
+    content = {"courant_number": 2 + random.random(), "trials": [{"courant_number": 16.0, "error": None}]}
+    (folder / "timestep.json").write_text(json.dumps(content))
+
+
 def _training(folder: Path, random: np.random.Generator) -> None:
     save_file({"first.weight": torch.from_numpy(random.random((3, 3)))}, folder / "weights.safetensors")
     (folder / "model.json").write_text(json.dumps({"parameters": 9, "normaliser": {"scale": random.random()}}))
@@ -143,6 +148,7 @@ def _report(folder: Path, random: np.random.Generator) -> None:
 
 WRITERS = {
     "generate": _data,
+    "timestep": _timestep,
     "train": _training,
     "validate": _validation,
     "apriori": _apriori,

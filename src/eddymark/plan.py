@@ -11,7 +11,7 @@ from typing import Any
 
 from eddymark.closures import CLOSURES
 from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
-from eddymark.config.steppers import longest_history, stepper_names
+from eddymark.config.steppers import is_measured, longest_history, solvers, stepper_names
 from eddymark.errors import EddymarkError
 from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
@@ -21,6 +21,7 @@ from eddymark.source_data import source_digests
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "generate": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "stress.zarr.zip", "budget.csv"),
     "importing": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "budget.csv"),
+    "timestep": ("timestep.json",),
     "train": ("weights.safetensors", "model.json", "history.csv"),
     "validate": ("rollouts.zarr.zip", "statistics.nc", "scores.csv", "cost.json"),
     "apriori": ("apriori.csv", "dissipation.csv"),
@@ -39,7 +40,7 @@ class Job:
     """One job: a stage applied to one item of the experiment.
 
     Arguments:
-        stage: generate, train, validate, apriori, cost or report.
+        stage: generate, timestep, train, validate, apriori, cost or report.
         flow: name of the flow ("" for the report).
         name: shard, model or stepper ("" where there is none).
         seed: training seed, if the job has one.
@@ -125,19 +126,23 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         driver = "generate" if flow.source is None else "importing"
         yield _job(tree, jobs, "generate", name, folder, data, types, [], item=str(shard), driver=driver)
 
+    steps = {key: f"{name}/train/{key}/timestep" for key, solver in solvers(flow).items() if is_measured(solver)}
+    for key, folder in steps.items():
+        solver = solvers(flow)[key]
+        fragment = data | execution | {"solver": solver.model_dump(mode="json")}
+        yield _job(tree, jobs, "timestep", name, folder, fragment, types + _closure_types(solver), generated, item=key)
+
     for stepper in stepper_names(flow):
         section: Any = None
-        used, needed = types, generated
+        used, needed = types, [*generated, *filter(None, [steps.get(stepper.name)])]
         if stepper.seed is not None:
             surrogate = flow.surrogates[stepper.name]
             section = surrogate.model_dump(mode="json", exclude={"seeds"})
             used = types + _surrogate_types(surrogate)
             folder = f"{name}/train/{stepper.name}/seed{stepper.seed}"
             fragment = data | execution | {"model": section}
-            yield _job(
-                tree, jobs, "train", name, folder, fragment, used, generated, item=stepper.name, seed=stepper.seed
-            )
-            needed = [*generated, folder]
+            yield _job(tree, jobs, "train", name, folder, fragment, used, needed, item=stepper.name, seed=stepper.seed)
+            needed = [*needed, folder]
         elif stepper.kind == "les":
             simulation = flow.large_eddy_simulations[stepper.name]
             section = simulation.model_dump(mode="json")
@@ -150,11 +155,11 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
     if flow.source is None:
         # Fitted closures come with their constants, and so from their training.
         fitted = {key: surrogate for key, surrogate in flow.surrogates.items() if surrogate.kind == "les"}
-        solvers = flow.large_eddy_simulations | {key: one.solver for key, one in fitted.items() if one.solver}
-        closures = {key: solver.closure.model_dump(mode="json") for key, solver in solvers.items()}
+        alone = flow.large_eddy_simulations | {key: one.solver for key, one in fitted.items() if one.solver}
+        closures = {key: simulation.closure.model_dump(mode="json") for key, simulation in alone.items()}
         fragment = data | execution
         fragment |= {"closures": closures, "bootstrap_samples": flow.validation.bootstrap_samples}
-        used = [path for simulation in solvers.values() for path in _closure_types(simulation)]
+        used = [path for simulation in alone.values() for path in _closure_types(simulation)]
         trained = [f"{name}/train/{model}/seed{seed}" for model, one in fitted.items() for seed in one.seeds]
         needed = [*generated, *trained]
         yield _job(tree, jobs, "apriori", name, f"{name}/validate/apriori", fragment, types + used, needed)
@@ -165,7 +170,8 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
     used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
     used += [path for surrogate in flow.surrogates.values() for path in _surrogate_types(surrogate)]
     fragment = data | execution | models
-    yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, generated)
+    needed = [*generated, *steps.values()]
+    yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, needed)
 
 
 def _job(

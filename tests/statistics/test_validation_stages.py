@@ -50,8 +50,11 @@ FLOW = {
         "bootstrap_samples": 100,
     },
     "large_eddy_simulations": {
-        "no_model": {},
-        "smagorinsky": {"closure": {"type": "smagorinsky", "arguments": {"smagorinsky_constant": 0.17}}},
+        "no_model": {"courant_number": 2.5},
+        "smagorinsky": {
+            "closure": {"type": "smagorinsky", "arguments": {"smagorinsky_constant": 0.17}},
+            "courant_number": 2.5,
+        },
     },
     "surrogates": {},
 }
@@ -259,7 +262,7 @@ def test_all_steppers_of_a_flow_start_from_the_same_state(
     for model in ("forgetful", "long"):
         folder = results / "box" / "train" / model / "seed0"
         folder.mkdir(parents=True)
-        save_weights(folder / "weights.safetensors", trainable_stepper(experiment, "box", model, 0))
+        save_weights(folder / "weights.safetensors", trainable_stepper(experiment, "box", model, 0, results=None))
     test = read_trajectories([results / "box" / "generate" / shard / "test.zarr.zip" for shard in "01"])
     truth = test["velocity"].to_numpy()
     for stepper in ("dns", "no_model", "forgetful-seed0", "long-seed0", "persistence"):

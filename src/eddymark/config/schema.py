@@ -122,8 +122,10 @@ class LargeEddySimulation(Model):
 
     closure: Closure = Closure()
     integrator: Integrator = "runge_kutta_4"
-    courant_number: Positive = 2.5
-    """Step as large as this allows; the output interval is reached in as few equal steps as possible."""
+    courant_number: Positive | None = None
+    """Step as large as this allows; the output interval is reached in as few equal steps as possible.
+
+    Default: the largest that is accurate and stable on validation data (`eddymark.stepping.time_step`)."""
 
 
 class Operator(Model):

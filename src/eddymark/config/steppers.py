@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from eddymark.config.schema import Flow
+from eddymark.config.schema import Flow, LargeEddySimulation
 
 Kind = Literal["floor", "les", "surrogate", "hybrid", "control"]
 
@@ -37,6 +37,17 @@ def stepper_names(flow: Flow) -> list[StepperName]:
     for name, surrogate in flow.surrogates.items():
         names += [StepperName(f"{name}-seed{seed}", name, surrogate.kind, seed) for seed in surrogate.seeds]
     return names + [StepperName(name, name, "control") for name in CONTROLS]
+
+
+def solvers(flow: Flow) -> dict[str, LargeEddySimulation]:
+    """Return every LES of a flow by name: those that stand alone and those inside models."""
+    inside = {name: model.solver for name, model in flow.surrogates.items() if model.solver is not None}
+    return flow.large_eddy_simulations | inside
+
+
+def is_measured(solver: LargeEddySimulation | None) -> bool:
+    """Return whether a job measures the time step of an LES: there is one and the experiment does not fix it."""
+    return solver is not None and solver.courant_number is None
 
 
 def longest_history(flow: Flow) -> int:

@@ -30,7 +30,8 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     the DNS of a flow with a source: what it took to make the data is not known.
 
     A model is timed once, with the initial weights of its first seed: the time does not depend on their values,
-    so a training repeated with another seed or schedule leaves the timing as it is.
+    so a training repeated with another seed or schedule leaves the timing as it is. Each LES takes the time step with
+    which it is validated.
 
     Arguments:
         experiment: the experiment.
@@ -43,7 +44,9 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     flow = experiment.flows[flow_name]
     # One name per model: the first of its seeds.
     names = {name.name: name for name in reversed(stepper_names(flow)) if name.kind not in ("floor", "control")}
-    steppers = {name: untrained_stepper(experiment, flow_name, names[name].folder) for name in reversed(names)}
+    steppers = {
+        name: untrained_stepper(experiment, flow_name, names[name].folder, results=results) for name in reversed(names)
+    }
     if not steppers:
         raise ValueError(f"{flow_name}: neither an LES nor a surrogate to time")
     data = open_trajectories(split_files(flow, flow_name, "test", results))
