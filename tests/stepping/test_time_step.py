@@ -19,7 +19,7 @@ from eddymark.solvers.time_integration import TimeIntegration
 from eddymark.stepping import time_step
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.rollout import rollout
-from eddymark.stepping.time_step import REFERENCE, SHARE, courant_number, find_time_step
+from eddymark.stepping.time_step import REFERENCE, courant_number, find_time_step
 from tests.solvers.test_periodic import BOX, random_spectrum
 
 INTERVAL = 0.3
@@ -32,7 +32,7 @@ def pairs() -> tuple[Tensor, Tensor]:
     fine = NavierStokes(Grid((48, 48), (BOX, BOX)), viscosity=0.01, forcing=Forcing())
     restrict = GridFilter(fine.space, COARSE.grid, Filter())
     integration = TimeIntegration("runge_kutta_4", 1.0)
-    spectrum = random_spectrum(fine, batch=8)
+    spectrum = 15 * random_spectrum(fine, batch=8)
     states = []
     with torch.no_grad():
         for _ in range(3):
@@ -75,13 +75,16 @@ def error_ratio(number: float, pairs: tuple[Tensor, Tensor]) -> float:
         return float((outputs(number) - reference).norm() / (reference - end).norm())
 
 
-def test_the_step_is_the_largest_that_is_accurate(pairs: tuple[Tensor, Tensor]) -> None:
+def test_the_step_is_the_largest_that_is_accurate(
+    pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_step, "SHARE", 0.01)  # so that stability, which has a margin, is not what limits the step
     found = find_time_step(simulation(), *pairs, outputs=20)
     assert found.accurate
     assert found.stable
     chosen = next(trial for trial in found.trials if trial.courant_number == found.courant_number)
     assert chosen.error == pytest.approx(error_ratio(found.courant_number, pairs), rel=1e-3)
-    assert chosen.error <= SHARE
+    assert chosen.error <= 0.01
     larger = [trial for trial in found.trials if trial.courant_number > found.courant_number]
     assert larger, "the search ended at its upper limit; the test has to be harder"
     assert not larger[0].accurate
@@ -111,6 +114,7 @@ def test_stability_limits_the_step_where_accuracy_does_not(
     closure, start = Constant(0.5), pairs[0]
     found = find_time_step(simulation(closure), *pairs, outputs=30)
     assert found.stable
+    assert found.courant_number > courant_number(0)
 
     def lost(number: float) -> bool:
         return bool(rollout(simulation(closure, number), start[:, None], 30).failures)

@@ -244,6 +244,8 @@ class Flow(Model):
     source: Source | None = None
     """Instead of the two above."""
     large_eddy_grid: LargeEddyGrid
+    alternative_grids: tuple[Points, ...] = ()
+    """Points of further grids, coarser or finer, on which every one of the `large_eddy_simulations` runs, too."""
     sampling: Sampling
     validation: Validation
     large_eddy_simulations: dict[str, LargeEddySimulation]

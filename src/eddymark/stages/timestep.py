@@ -6,23 +6,22 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from eddymark.config.schema import Experiment
-from eddymark.stepping.build import select_device, select_precision, split_files, untrained_simulation
+from eddymark.config.steppers import solvers
+from eddymark.stepping.build import select_device, select_precision, untrained_simulation
+from eddymark.stepping.states import GridStates
 from eddymark.stepping.time_step import REFERENCE, find_time_step
-from eddymark.storage import open_trajectories
 
 STATES = 16
-"""Validation states from which the time step is measured."""
+"""Largest number of validation states from which the time step is measured."""
 ROLLOUT_LENGTH = 10.0
 """Length of the rollouts that have to be stable, turnover times."""
 
 
 def run(experiment: Experiment, flow_name: str, name: str, *, results: Path, output: Path, work: Path) -> None:
-    """Write `timestep.json`: the Courant number with which an LES is trained, validated and timed, and how it was found.
+    """Write `timestep.json`: the Courant number with which an LES is trained, validated and timed, and its search.
 
     `eddymark.stepping.time_step.find_time_step` has the criterion. A fitted closure is measured with the constants from
     which its training starts, and the LES inside a hybrid without the network, so that training, too, takes this step.
@@ -38,7 +37,8 @@ def run(experiment: Experiment, flow_name: str, name: str, *, results: Path, out
     torch.set_num_threads(experiment.threads)
     flow = experiment.flows[flow_name]
     simulation = untrained_simulation(experiment, flow_name, name)
-    start, end = successive_states(split_files(flow, flow_name, "validation", results))
+    points = solvers(flow)[name].points
+    start, end = GridStates(flow, flow_name, "validation", points=points, results=results).successive(STATES)
     device, dtype = select_device(experiment), select_precision(experiment)
     found = find_time_step(
         simulation,
@@ -61,17 +61,3 @@ def run(experiment: Experiment, flow_name: str, name: str, *, results: Path, out
         "rollout_length": ROLLOUT_LENGTH,
     }
     (output / "timestep.json").write_text(json.dumps(description, indent=2) + "\n")
-
-
-def successive_states(files: list[Path]) -> tuple[Tensor, Tensor]:
-    """Return up to `STATES` states, evenly spread over all trajectories, and those one output later.
-
-    Arguments:
-        files: the data, one file per shard.
-    """
-    velocity = open_trajectories(files)["velocity"]
-    trajectories, intervals = velocity.sizes["trajectory"], velocity.sizes["time"] - 1
-    chosen = np.unique(np.linspace(0, trajectories * intervals - 1, STATES).round().astype(int))
-    pairs = [velocity[index // intervals, index % intervals : index % intervals + 2].to_numpy() for index in chosen]
-    both = torch.as_tensor(np.stack(pairs))
-    return both[:, 0], both[:, 1]

@@ -77,7 +77,7 @@ def read_courant_number(experiment: Experiment, flow_name: str, name: str, *, re
     Raises:
         EddymarkError: if what was measured cannot be read.
     """
-    configured = solvers(experiment.flows[flow_name])[name].courant_number
+    configured = solvers(experiment.flows[flow_name])[name].simulation.courant_number
     if configured is not None:
         return configured
     path = results / flow_name / "train" / name / "timestep" / "timestep.json"
@@ -94,13 +94,14 @@ def build_simulation(
     courant_number: float,
     dtype: torch.dtype,
     device: torch.device,
+    points: tuple[int, ...] | None = None,
 ) -> LargeEddySimulation:
-    """Return a LES of a flow on its coarse grid."""
-    solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
+    """Return a LES of a flow on its coarse grid, or on another one if points are given."""
+    solver = flow.solver(flow.coarse_grid.coarsened(points or flow.coarse_grid.points), dtype=dtype, device=device)
     closure = build_closure(
         configuration.closure,
         space=solver.space,
-        filter_width=filter_width(flow.coarse_grid),
+        filter_width=filter_width(solver.grid),
         viscosity=flow.configuration.viscosity,
     )
     return LargeEddySimulation(
@@ -241,12 +242,14 @@ def untrained_simulation(
     """
     configuration = experiment.flows[flow_name]
     device, dtype = select_device(experiment), select_precision(experiment)
+    solver = solvers(configuration)[name]
     simulation = build_simulation(
         build_flow(configuration),
-        solvers(configuration)[name],
+        solver.simulation,
         courant_number=courant_number,
         dtype=dtype,
         device=device,
+        points=solver.points,
     )
     return simulation.eval()
 

@@ -86,8 +86,8 @@ def find_time_step(simulation: LargeEddySimulation, start: Tensor, end: Tensor, 
       the mean energy of no resolved shell changes by more than `SHARE` of what the model changes it by, or by
       `LEAST_ENERGY_CHANGE`, whichever is larger. The second condition keeps the damping of Runge–Kutta methods at large
       Courant numbers from acting as a second subgrid-scale model. The largest such rung is found by bisection.
-    - stable: long rollouts with the next larger rung lose no trajectory that half the step keeps; while they do, the
-      rung is lowered. The margin is for states faster than those of the validation data.
+    - stable: long rollouts with the next larger rung lose no trajectory that the smallest step keeps; while they do,
+      the rung is lowered. The margin is for states faster than those of the validation data.
 
     Nothing depends on wall times. Errors of states are summed over all states before they are compared.
 
@@ -118,6 +118,7 @@ class _Search:
         self.start = start
         self.rate = simulation.solver.courant_rate(start) * simulation.interval
         self.trials: dict[int, Trial] = {}
+        self._losses: dict[int, set[int]] = {}
         # Beyond the rung with which every state takes a single step there is nothing to find.
         rungs = range(RUNGS)
         self.top = next((rung for rung in rungs if courant_number(rung) >= float(self.rate.max())), RUNGS - 1)
@@ -143,9 +144,9 @@ class _Search:
         return self.trials[rung]
 
     def is_stable(self, rung: int, outputs: int) -> bool:
-        """Return whether rollouts keep all trajectories which they keep with half the step."""
-        lost = self._lost(courant_number(rung), outputs)
-        return not lost or not lost - self._lost(courant_number(rung) / 2, outputs)
+        """Return whether rollouts keep all trajectories which they keep with the smallest step."""
+        lost = self._lost(rung, outputs)
+        return not lost or not lost - self._lost(0, outputs)
 
     def _with(self, number: float) -> LargeEddySimulation:
         simulation = self.simulation
@@ -169,9 +170,11 @@ class _Search:
         spectrum = space.energy_spectrum(space.to_spectral(velocity))
         return spectrum[:, 1 : space.grid.resolved_shells + 1].double().mean(dim=0)
 
-    def _lost(self, number: float, outputs: int) -> set[int]:
-        made = rollout(self._with(number), self.start.unsqueeze(1), outputs, keep=_nothing)
-        return {failure.trajectory for failure in made.failures}
+    def _lost(self, rung: int, outputs: int) -> set[int]:
+        if rung not in self._losses:
+            made = rollout(self._with(courant_number(rung)), self.start.unsqueeze(1), outputs, keep=_nothing)
+            self._losses[rung] = {failure.trajectory for failure in made.failures}
+        return self._losses[rung]
 
 
 def _norm(field: Tensor) -> Tensor:
