@@ -82,13 +82,17 @@ def test_the_step_is_the_largest_that_is_accurate(
     found = find_time_step(simulation(), *pairs, outputs=20)
     assert found.accurate
     assert found.stable
-    chosen = next(trial for trial in found.trials if trial.courant_number == found.courant_number)
+    chosen = [trial for trial in found.trials if trial.reached == found.courant_number][-1]
     assert chosen.error == pytest.approx(error_ratio(found.courant_number, pairs), rel=1e-3)
     assert chosen.error <= 0.01
-    larger = [trial for trial in found.trials if trial.courant_number > found.courant_number]
+    larger = [trial for trial in found.trials if trial.courant_number > chosen.courant_number]
     assert larger, "the search ended at its upper limit; the test has to be harder"
     assert not larger[0].accurate
-    assert larger[0].courant_number / found.courant_number == pytest.approx(2**0.25, rel=1e-3)
+    assert larger[0].courant_number / chosen.courant_number == pytest.approx(2**0.25, rel=1e-3)
+    # Whole steps: what is said of a number of steps that was tried is not said of a larger Courant number.
+    rates = (COARSE.courant_rate(pairs[0]) * INTERVAL).tolist()
+    reached = max(rate / math.ceil(rate / chosen.courant_number) for rate in rates)
+    assert found.courant_number == pytest.approx(reached, rel=1e-4)
     # The worst case of linear theory, every mode advected with the largest velocity, is far from reached.
     assert found.courant_number > 2.8
 
@@ -102,7 +106,7 @@ def test_a_stiff_closure_gets_a_smaller_step(pairs: tuple[Tensor, Tensor]) -> No
     stiff = find_time_step(simulation(Constant(0.5)), *pairs, outputs=20)
     assert stiff.accurate
     assert stiff.courant_number < find_time_step(simulation(), *pairs, outputs=20).courant_number
-    steps = next(trial.steps_per_output for trial in stiff.trials if trial.courant_number == stiff.courant_number)
+    steps = next(trial.steps_per_output for trial in stiff.trials if trial.reached == stiff.courant_number)
     assert INTERVAL / steps <= 2.785 / (0.5 * STIFFEST)
 
 
@@ -115,14 +119,13 @@ def test_stability_limits_the_step_where_accuracy_does_not(
     found = find_time_step(simulation(closure), *pairs, outputs=30)
     assert found.stable
     assert found.courant_number > courant_number(0)
+    assert found.trials[-1].accurate
 
     def lost(number: float) -> bool:
         return bool(rollout(simulation(closure, number), start[:, None], 30).failures)
 
-    rungs = [courant_number(rung) for rung in range(time_step.RUNGS)]
-    margin, beyond = rungs[rungs.index(found.courant_number) + 1 :][:2]
-    assert not lost(margin)
-    assert lost(beyond)
+    assert not lost(time_step.MARGIN * found.courant_number)
+    assert lost(time_step.MARGIN**3 * found.courant_number)
 
 
 def test_a_model_that_blows_up_by_itself_is_not_blamed_on_the_step(pairs: tuple[Tensor, Tensor]) -> None:
@@ -143,7 +146,7 @@ def test_the_smallest_step_is_taken_and_said_to_be_inaccurate_if_none_is_accurat
         perfect = torch.cat([simulation(number=REFERENCE)(state[None, None]) for state in start])
     found = find_time_step(simulation(), start, perfect, outputs=4)
     assert not found.accurate
-    assert found.courant_number == courant_number(0) == 0.5
+    assert found.courant_number <= courant_number(0) == 0.5
 
 
 def test_the_description_is_json_also_if_a_trial_blew_up(pairs: tuple[Tensor, Tensor]) -> None:

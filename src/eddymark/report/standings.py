@@ -145,7 +145,11 @@ def pareto_front(standings: Iterable[Standing], score: Score = SPECTRUM) -> list
 
 def displayed(standings: Iterable[Standing]) -> list[Standing]:
     """Return the rows as tables show them: DNS, who is ranked, who is not, controls."""
-    return sorted(standings, key=lambda row: (row.kind != "floor", row.kind == "control", not row.comparable))
+
+    def place(row: Standing) -> tuple[bool, ...]:
+        return row.kind != "floor", row.kind == "control", row.survivors_only or row.fewer_shells is not None
+
+    return sorted(standings, key=place)
 
 
 def speed_up(dns: Standing, row: Standing) -> float:

@@ -18,6 +18,8 @@ REFERENCE = 0.25
 """Courant number of the solution without time-stepping errors."""
 SHARE = 0.1
 """Largest error of the time step, in errors of the model."""
+MARGIN = 2**0.25
+"""By how much a stable Courant number has to be stable beyond itself."""
 LEAST_ENERGY_CHANGE = 0.01
 """A change of a shell's energy by this share, 0.004 decades, is always allowed."""
 
@@ -27,13 +29,15 @@ class Trial:
     """What one Courant number does to one output interval.
 
     Arguments:
-        courant_number: the Courant number.
+        courant_number: what was allowed.
+        reached: what the fastest state came to with a whole number of steps.
         steps_per_output: mean number of steps.
         error: ‖u − u_ref‖ / ‖u_ref − u_fDNS‖.
         energy_change: max over the resolved shells of |ln E/E_ref|, in units of what is allowed.
     """
 
     courant_number: float
+    reached: float
     steps_per_output: float
     error: float
     energy_change: float
@@ -49,7 +53,8 @@ class TimeStep:
     """The outcome of a search.
 
     Arguments:
-        courant_number: the largest that is accurate and stable.
+        courant_number: the largest that is accurate and stable: what was reached in the best trial, since nothing is
+            known of larger ones that happened to need the same number of steps.
         accurate, stable: false if even the smallest one that was tried is not.
         trials: what was tried, by increasing Courant number.
     """
@@ -86,8 +91,8 @@ def find_time_step(simulation: LargeEddySimulation, start: Tensor, end: Tensor, 
       the mean energy of no resolved shell changes by more than `SHARE` of what the model changes it by, or by
       `LEAST_ENERGY_CHANGE`, whichever is larger. The second condition keeps the damping of Runge–Kutta methods at large
       Courant numbers from acting as a second subgrid-scale model. The largest such rung is found by bisection.
-    - stable: long rollouts with the next larger rung lose no trajectory that the smallest step keeps; while they do,
-      the rung is lowered. The margin is for states faster than those of the validation data.
+    - stable: long rollouts with 2^¼ times that Courant number lose no trajectory that the smallest one keeps; while
+      they do, the rung is lowered. The margin is for states faster than those of the validation data.
 
     Nothing depends on wall times. Errors of states are summed over all states before they are compared.
 
@@ -103,11 +108,11 @@ def find_time_step(simulation: LargeEddySimulation, start: Tensor, end: Tensor, 
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if search.trial(middle).accurate else (low, middle)
-        while not (stable := search.is_stable(low + 1, outputs)) and low > 0:
+        while not (stable := search.is_stable(MARGIN * search.trial(low).reached, outputs)) and low > 0:
             low -= 1
         chosen = search.trial(low)
     trials = tuple(sorted(search.trials.values(), key=lambda trial: trial.courant_number))
-    return TimeStep(chosen.courant_number, chosen.accurate, stable, trials)
+    return TimeStep(chosen.reached, chosen.accurate, stable, trials)
 
 
 class _Search:
@@ -118,7 +123,7 @@ class _Search:
         self.start = start
         self.rate = simulation.solver.courant_rate(start) * simulation.interval
         self.trials: dict[int, Trial] = {}
-        self._losses: dict[int, set[int]] = {}
+        self._losses: dict[float, set[int]] = {}
         # Beyond the rung with which every state takes a single step there is nothing to find.
         rungs = range(RUNGS)
         self.top = next((rung for rung in rungs if courant_number(rung) >= float(self.rate.max())), RUNGS - 1)
@@ -134,19 +139,26 @@ class _Search:
             number = courant_number(rung)
             output = self._one_output(number)
             change = torch.log(self._energies(output) / self.energies).abs()
-            steps = torch.ceil(self.rate / number - 1e-9).clamp_min(1).double().mean()
+            steps = self._steps(number)
+            reached = math.ceil(1e4 * float((self.rate / steps).max())) / 1e4
             self.trials[rung] = Trial(
                 courant_number=number,
-                steps_per_output=_rounded(steps),
+                # A flow at rest reaches nothing.
+                reached=reached or number,
+                steps_per_output=_rounded(steps.double().mean()),
                 error=_rounded(_norm(output - self.reference) / self.model_error),
                 energy_change=_rounded((change / self.allowed).max()),
             )
         return self.trials[rung]
 
-    def is_stable(self, rung: int, outputs: int) -> bool:
+    def is_stable(self, number: float, outputs: int) -> bool:
         """Return whether rollouts keep all trajectories which they keep with the smallest step."""
-        lost = self._lost(rung, outputs)
-        return not lost or not lost - self._lost(0, outputs)
+        lost = self._lost(number, outputs)
+        return not lost or not lost - self._lost(courant_number(0), outputs)
+
+    def _steps(self, number: float) -> Tensor:
+        """Return how many steps each state takes by itself, `(state,)`."""
+        return torch.ceil(self.rate / number - 1e-9).clamp_min(1)
 
     def _with(self, number: float) -> LargeEddySimulation:
         simulation = self.simulation
@@ -158,7 +170,7 @@ class _Search:
     def _one_output(self, number: float) -> Tensor:
         """Return the next output of every state, each in as many steps as it needs by itself."""
         simulation, output = self._with(number), torch.empty_like(self.start)
-        steps = torch.ceil(self.rate / number - 1e-9).clamp_min(1)
+        steps = self._steps(number)
         for count in steps.unique().tolist():
             members = steps == count
             output[members] = simulation(self.start[members].unsqueeze(1))
@@ -170,11 +182,11 @@ class _Search:
         spectrum = space.energy_spectrum(space.to_spectral(velocity))
         return spectrum[:, 1 : space.grid.resolved_shells + 1].double().mean(dim=0)
 
-    def _lost(self, rung: int, outputs: int) -> set[int]:
-        if rung not in self._losses:
-            made = rollout(self._with(courant_number(rung)), self.start.unsqueeze(1), outputs, keep=_nothing)
-            self._losses[rung] = {failure.trajectory for failure in made.failures}
-        return self._losses[rung]
+    def _lost(self, number: float, outputs: int) -> set[int]:
+        if number not in self._losses:
+            made = rollout(self._with(number), self.start.unsqueeze(1), outputs, keep=_nothing)
+            self._losses[number] = {failure.trajectory for failure in made.failures}
+        return self._losses[number]
 
 
 def _norm(field: Tensor) -> Tensor:
