@@ -82,6 +82,16 @@ def test_a_fixed_time_step_is_not_measured(tmp_path: Path) -> None:
     assert set(jobs["kolmogorov/validate/smagorinsky"].upstream) == {"kolmogorov/generate/0", "kolmogorov/generate/1"}
 
 
+def test_an_alternative_grid_adds_jobs_and_leaves_data_and_trainings_alone(tmp_path: Path) -> None:
+    before = plan(experiment(tmp_path / "a"))
+    after = plan(experiment(tmp_path / "b", (FLOW, "alternative_grids", [[24, 24]])))
+    changed = {name for name in before if before[name].signature != after[name].signature}
+    assert changed == {"kolmogorov/validate/cost", "report"}
+    names = ("no_model-24", "smagorinsky-24")
+    added = {f"kolmogorov/train/{name}/timestep" for name in names} | {f"kolmogorov/validate/{name}" for name in names}
+    assert after.keys() - before.keys() == added
+
+
 def test_validation_settings_leave_data_training_and_timing_alone(tmp_path: Path) -> None:
     before = plan(experiment(tmp_path / "a"))
     after = plan(experiment(tmp_path / "b", (FLOW, "validation.rollout_length", 12)))
