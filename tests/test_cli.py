@@ -78,8 +78,8 @@ assert not heavy, heavy
 def test_check_sums_up_what_would_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("check") == 0
     assert capsys.readouterr().out.splitlines() == [
-        "kolmogorov: 18 jobs, trajectories: 4 train, 2 validation, 4 test",
-        "ok: experiment small, 1 flows, 19 jobs",
+        "kolmogorov: 22 jobs, trajectories: 4 train, 2 validation, 4 test",
+        "ok: experiment small, 1 flows, 23 jobs",
     ]
 
 
@@ -101,7 +101,7 @@ def test_plan_tells_what_is_up_to_date(
     assert exit_code("plan") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if "up to date" in line] == ["kolmogorov/generate/0"]
-    assert lines[-1] == "18 of 19 jobs to run"
+    assert lines[-1] == "22 of 23 jobs to run"
 
 
 def test_an_expected_failure_is_one_line(

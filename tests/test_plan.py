@@ -20,7 +20,8 @@ def test_the_plan_names_every_job_after_those_it_reads(tmp_path: Path) -> None:
     jobs = plan(experiment(tmp_path))
     assert list(jobs)[:2] == ["kolmogorov/generate/0", "kolmogorov/generate/1"]
     assert list(jobs)[-1] == "report"
-    trained = ["fno/seed0", "fno/seed1", "hybrid/seed0", "fitted_viscosity/seed0"]
+    trained = [f"{name}/timestep" for name in ("no_model", "smagorinsky", "hybrid", "fitted_viscosity")]
+    trained += ["fno/seed0", "fno/seed1", "hybrid/seed0", "fitted_viscosity/seed0"]
     assert [name.removeprefix("kolmogorov/train/") for name in jobs if "/train/" in name] == trained
     steppers = ["dns", "no_model", "smagorinsky", "fno-seed0", "fno-seed1", "hybrid-seed0", "fitted_viscosity-seed0"]
     steppers += ["persistence", "matched_noise", "constrained_noise", "apriori", "cost"]
@@ -33,6 +34,12 @@ def test_the_plan_names_every_job_after_those_it_reads(tmp_path: Path) -> None:
         "kolmogorov/generate/0",
         "kolmogorov/generate/1",
         "kolmogorov/train/fno/seed1",
+    }
+    assert set(jobs["kolmogorov/validate/hybrid-seed0"].upstream) == {
+        "kolmogorov/generate/0",
+        "kolmogorov/generate/1",
+        "kolmogorov/train/hybrid/timestep",
+        "kolmogorov/train/hybrid/seed0",
     }
     assert set(jobs["report"].upstream) == set(jobs) - {"report"}
 
@@ -49,13 +56,17 @@ FNO_JOBS = {"train/fno/seed0", "train/fno/seed1", "validate/fno-seed0", "validat
         ((FNO, "seeds", [1, 0, 2]), set()),
         ((FNO, "operator.arguments.width", 16), FNO_JOBS | {"validate/cost"}),
         (
+            (FLOW, "large_eddy_simulations.smagorinsky.integrator", "runge_kutta_3"),
+            {"train/smagorinsky/timestep", "validate/smagorinsky", "validate/cost"},
+        ),
+        (
             (FLOW, "large_eddy_simulations.smagorinsky.courant_number", 2.0),
             {"validate/smagorinsky", "validate/cost"},
         ),
         ((FLOW, "large_eddy_simulations.other", {}), {"validate/cost", "validate/apriori"}),
         (("config.yaml", "name", "renamed"), set()),
     ],
-    ids=["learning rate", "one more seed", "width", "time step of an LES", "one more LES", "name"],
+    ids=["learning rate", "one more seed", "width", "integrator", "fixed time step", "one more LES", "name"],
 )
 def test_a_change_alters_the_signatures_of_what_depends_on_it(
     tmp_path: Path, change: tuple[str, str, Any], expected: set[str]
@@ -65,11 +76,27 @@ def test_a_change_alters_the_signatures_of_what_depends_on_it(
     assert changed == {f"kolmogorov/{name}" for name in expected} | {"report"}
 
 
+def test_a_fixed_time_step_is_not_measured(tmp_path: Path) -> None:
+    jobs = plan(experiment(tmp_path, (FLOW, "large_eddy_simulations.smagorinsky.courant_number", 2.0)))
+    assert "kolmogorov/train/smagorinsky/timestep" not in jobs
+    assert set(jobs["kolmogorov/validate/smagorinsky"].upstream) == {"kolmogorov/generate/0", "kolmogorov/generate/1"}
+
+
+def test_an_alternative_grid_adds_jobs_and_leaves_data_and_trainings_alone(tmp_path: Path) -> None:
+    before = plan(experiment(tmp_path / "a"))
+    after = plan(experiment(tmp_path / "b", (FLOW, "alternative_grids", [[24, 24]])))
+    changed = {name for name in before if before[name].signature != after[name].signature}
+    assert changed == {"kolmogorov/validate/cost", "report"}
+    names = ("no_model-24", "smagorinsky-24")
+    added = {f"kolmogorov/train/{name}/timestep" for name in names} | {f"kolmogorov/validate/{name}" for name in names}
+    assert after.keys() - before.keys() == added
+
+
 def test_validation_settings_leave_data_training_and_timing_alone(tmp_path: Path) -> None:
     before = plan(experiment(tmp_path / "a"))
     after = plan(experiment(tmp_path / "b", (FLOW, "validation.rollout_length", 12)))
     same = {name for name in before if before[name].signature == after[name].signature}
-    assert {before[name].stage for name in same} == {"generate", "train", "apriori", "cost"}
+    assert {before[name].stage for name in same} == {"generate", "timestep", "train", "apriori", "cost"}
     assert not any(before[name].stage == "validate" for name in same)
 
 

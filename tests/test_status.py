@@ -153,7 +153,7 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "19 done of 19 jobs"
+    assert done.stdout.splitlines()[-1] == "23 done of 23 jobs"
 
 
 def test_verify_and_status_name_a_job_that_does_not_exist(

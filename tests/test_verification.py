@@ -23,15 +23,29 @@ from eddymark.verification import Finding, show, verify
 from eddymark.work import LOCK, work_folder
 from tests.results_tree import Tree, planned_tree, publish_again, statistics, stresses, trajectories
 
-GENERATE, TRAIN, VALIDATE, APRIORI, COST = (
+GENERATE, TIMESTEP, TRAIN, VALIDATE, APRIORI, COST = (
     f"kolmogorov/{name}"
-    for name in ("generate/0", "train/fno/seed0", "validate/fno-seed0", "validate/apriori", "validate/cost")
+    for name in (
+        "generate/0",
+        "train/hybrid/timestep",
+        "train/fno/seed0",
+        "validate/fno-seed0",
+        "validate/apriori",
+        "validate/cost",
+    )
 )
-OTHER = {GENERATE: "kolmogorov/generate/1", TRAIN: "kolmogorov/train/fno/seed1", VALIDATE: "kolmogorov/validate/dns"}
+OTHER = {
+    GENERATE: "kolmogorov/generate/1",
+    TIMESTEP: "kolmogorov/train/no_model/timestep",
+    TRAIN: "kolmogorov/train/fno/seed1",
+    VALIDATE: "kolmogorov/validate/dns",
+}
 ARTIFACTS = [
     (GENERATE, "test.zarr.zip"),
+    (GENERATE, "unfiltered_test.zarr.zip"),
     (GENERATE, "stress.zarr.zip"),
     (GENERATE, "budget.csv"),
+    (TIMESTEP, "timestep.json"),
     (TRAIN, "weights.safetensors"),
     (TRAIN, "model.json"),
     (TRAIN, "history.csv"),
@@ -46,7 +60,7 @@ ARTIFACTS = [
     ("report", "metrics.json"),
     ("report", "figures/spectrum.svg"),
     ("report", "tables/scores.csv"),
-    *[(folder, RECORD) for folder in (GENERATE, TRAIN, VALIDATE, APRIORI, COST, "report")],
+    *[(folder, RECORD) for folder in (GENERATE, TIMESTEP, TRAIN, VALIDATE, APRIORI, COST, "report")],
 ]
 
 
@@ -81,7 +95,7 @@ def test_an_undamaged_tree_passes(tree: Tree, capsys: pytest.CaptureFixture[str]
     jobs, results = tree
     assert show(jobs, results, jobs, [], discard=False)
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("19 of 19 jobs intact; read 69 files")
+    assert line.startswith("23 of 23 jobs intact; read 77 files")
 
 
 def test_damage_is_found_whatever_was_done_to_an_artifact(tree: Tree, artifact: tuple[str, Path]) -> None:

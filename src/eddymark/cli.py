@@ -201,6 +201,21 @@ def generate(
 
 
 @app.command()
+def timestep(
+    flow: FlowName,
+    name: Annotated[str, typer.Argument(help="Name of an LES, or of a surrogate with an LES in it.")],
+    configfile: Configuration = None,
+    experiment: Resolved = None,
+    results: Results = Path("results"),
+) -> None:
+    """Measure the largest time step with which an LES is accurate and stable."""
+    with _job(f"{flow}/train/{name}/timestep", configfile, experiment, results) as (loaded, output, work):
+        from eddymark.stages import timestep as stage
+
+        stage.run(loaded, flow, name, results=results, output=output, work=work)
+
+
+@app.command()
 def train(
     flow: FlowName,
     model: Annotated[str, typer.Argument(help="Name of the surrogate.")],

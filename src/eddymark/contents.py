@@ -136,6 +136,12 @@ def _description(path: Path) -> None:
             raise ContentError(f"{name} is not finite")
 
 
+def _time_step(path: Path) -> None:
+    _description(path)
+    if not float(json.loads(path.read_bytes())["courant_number"]) > 0:
+        raise ContentError("the Courant number is not positive")
+
+
 def _numbers(content: Any, name: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(content, float):
         yield name, content
@@ -206,6 +212,7 @@ def _page(path: Path) -> None:
 _CHECKS: dict[str, Callable[[Path], object]] = {
     "rollouts.zarr.zip": _rollouts,
     "stress.zarr.zip": _stresses,
+    "timestep.json": _time_step,
     "budget.csv": _numeric_table,
     "history.csv": _numeric_table,
     "cost.csv": _numeric_table,

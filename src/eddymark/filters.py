@@ -23,17 +23,18 @@ class GridFilter:
 
     Arguments:
         fine: spectral space of the fine grid.
-        coarse: coarse grid, not finer than the fine one on any axis.
+        coarse: coarse grid, which resolves no mode that the fine space lacks.
         configuration: type and width Δ (default: twice the coarse grid's spacing).
 
     Raises:
-        ValueError: if the coarse grid is another box or is finer than the fine grid.
+        ValueError: if the coarse grid is another box or resolves more than the fine space.
 
     Source: Pope, Turbulent Flows (2000), Table 13.2.
     """
 
     def __init__(self, fine: SpectralSpace, coarse: Grid, configuration: FilterConfiguration) -> None:
-        if coarse.sides != fine.grid.sides or any(c > f for c, f in zip(coarse.points, fine.grid.points, strict=True)):
+        finer = any(c > f for c, f in zip(coarse.dealiased_cutoff, fine.cutoff, strict=True))
+        if coarse.sides != fine.grid.sides or finer:
             raise ValueError(f"cannot restrict {fine.grid} to {coarse}")
         self.fine = fine
         self.coarse = SpectralSpace(coarse, dtype=fine.dtype, device=fine.device)

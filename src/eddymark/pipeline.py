@@ -32,6 +32,8 @@ _HEADER = """\
 """
 _OPTIONS = "--cores all --quiet progress host reason"
 """The same for everybody: DVC takes another command for a change."""
+_APART = {"timestep": "measured", "train": "trained"}
+"""What is added to the name of a stage whose jobs each need a job of their own of another stage."""
 _SCORES = ("spectrum_error", "decorrelation_time", "seconds_per_turnover_time")
 """Columns of the report's headline tables that have a plot."""
 
@@ -161,10 +163,10 @@ def _recorded_signatures() -> dict[str, str]:
 
 
 def _groups(jobs: Mapping[str, Job]) -> dict[str, list[Job]]:
-    """Return the jobs that differ in one item only, by stage and flow; what uses a trained model is apart."""
+    """Return the jobs that differ in one item only, by stage and flow; those with further dependencies are apart."""
     groups: dict[str, list[Job]] = {}
     for job in jobs.values():
-        stage = f"{job.stage}_trained" if _model(job, jobs) else job.stage
+        stage = "_".join([job.stage, *(_APART[needed] for needed in _own(job, jobs))])
         groups.setdefault(f"{stage}-{job.flow}" if job.flow else stage, []).append(job)
     return groups
 
@@ -173,19 +175,18 @@ def _item(job: Job) -> str:
     return job.name if job.seed is None else f"{job.name}-seed{job.seed}"
 
 
-def _model(job: Job, jobs: Mapping[str, Job]) -> str | None:
-    """Return the folder of the training whose model a job uses, if it is about one model."""
-    trained = [folder for folder in job.upstream if jobs[folder].stage == "train"]
-    return trained[0] if job.name and trained else None
+def _own(job: Job, jobs: Mapping[str, Job]) -> dict[str, str]:
+    """Return the folders of those upstream jobs of a named job which others of its stage do not need, by stage."""
+    return {jobs[folder].stage: folder for folder in job.upstream if job.name and jobs[folder].stage in _APART}
 
 
 def _stage(group: Sequence[Job], jobs: Mapping[str, Job], snakemake: str) -> dict[str, Any]:
     """Return one stage, or a template of stages with its items if the jobs have names."""
     first = group[0]
-    model = _model(first, jobs)
+    own = _own(first, jobs)
     folder = "${item.job}" if first.name else first.folder
-    shared = [f"{RESULTS}/{upstream}" for upstream in first.upstream if upstream != model]
-    dependencies = shared + ([f"{RESULTS}/${{item.model}}"] if model else [])
+    shared = [f"{RESULTS}/{upstream}" for upstream in first.upstream if upstream not in own.values()]
+    dependencies = shared + [f"{RESULTS}/${{item.{needed}}}" for needed in own]
     definition = {
         "cmd": f"{snakemake} {_OPTIONS} --allowed-rules {first.driver} -- {RESULTS}/{folder}/{RECORD}",
         **({"deps": dependencies} if dependencies else {}),
@@ -194,10 +195,7 @@ def _stage(group: Sequence[Job], jobs: Mapping[str, Job], snakemake: str) -> dic
     }
     if not first.name:
         return definition
-    items = {}
-    for job in group:
-        model = _model(job, jobs)
-        items[_item(job)] = {"job": job.folder} | ({"model": model} if model else {})
+    items = {_item(job): {"job": job.folder} | _own(job, jobs) for job in group}
     return {"foreach": items, "do": definition}
 
 

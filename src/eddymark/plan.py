@@ -11,7 +11,7 @@ from typing import Any
 
 from eddymark.closures import CLOSURES
 from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
-from eddymark.config.steppers import longest_history, stepper_names
+from eddymark.config.steppers import Solver, longest_history, solvers, stepper_names
 from eddymark.errors import EddymarkError
 from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
@@ -19,8 +19,17 @@ from eddymark.operators import OPERATORS
 from eddymark.source_data import source_digests
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
-    "generate": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "stress.zarr.zip", "budget.csv"),
+    "generate": (
+        "train.zarr.zip",
+        "validation.zarr.zip",
+        "test.zarr.zip",
+        "unfiltered_validation.zarr.zip",
+        "unfiltered_test.zarr.zip",
+        "stress.zarr.zip",
+        "budget.csv",
+    ),
     "importing": ("train.zarr.zip", "validation.zarr.zip", "test.zarr.zip", "budget.csv"),
+    "timestep": ("timestep.json",),
     "train": ("weights.safetensors", "model.json", "history.csv"),
     "validate": ("rollouts.zarr.zip", "statistics.nc", "scores.csv", "cost.json"),
     "apriori": ("apriori.csv", "dissipation.csv"),
@@ -34,12 +43,16 @@ _STRUCTURE = {"kind", "operator", "solver", "history", "known_physics"}
 """How a model is built; what else its configuration says is about its training."""
 
 
+_NOT_DATA = {"validation", "large_eddy_simulations", "alternative_grids", "surrogates"}
+"""What of a flow the data do not depend on: states are kept for any alternative grid."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One job: a stage applied to one item of the experiment.
 
     Arguments:
-        stage: generate, train, validate, apriori, cost or report.
+        stage: generate, timestep, train, validate, apriori, cost or report.
         flow: name of the flow ("" for the report).
         name: shard, model or stepper ("" where there is none).
         seed: training seed, if the job has one.
@@ -108,10 +121,7 @@ def find_job(jobs: Mapping[str, Job], folder: str) -> Job:
 
 def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, jobs: dict[str, Job]) -> Iterator[Job]:
     execution = experiment.model_dump(mode="json", include={"device", "precision", "threads"})
-    data: dict[str, Any] = {
-        "seed": experiment.seed,
-        "flow": flow.model_dump(mode="json", exclude={"validation", "large_eddy_simulations", "surrogates"}),
-    }
+    data: dict[str, Any] = {"seed": experiment.seed, "flow": flow.model_dump(mode="json", exclude=_NOT_DATA)}
     if flow.source is not None:
         # What is in the files counts, not where they lie.
         data["flow"]["source"] |= {"files": source_digests(flow.source)}
@@ -125,23 +135,28 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         driver = "generate" if flow.source is None else "importing"
         yield _job(tree, jobs, "generate", name, folder, data, types, [], item=str(shard), driver=driver)
 
+    steps = {key: f"{name}/train/{key}/timestep" for key, solver in solvers(flow).items() if solver.is_measured}
+    for key, folder in steps.items():
+        solver = solvers(flow)[key]
+        fragment = data | execution | {"solver": _solver_section(solver)}
+        used = types + _closure_types(solver.simulation)
+        yield _job(tree, jobs, "timestep", name, folder, fragment, used, generated, item=key)
+
     for stepper in stepper_names(flow):
         section: Any = None
-        used, needed = types, generated
+        used, needed = types, [*generated, *filter(None, [steps.get(stepper.name)])]
         if stepper.seed is not None:
             surrogate = flow.surrogates[stepper.name]
             section = surrogate.model_dump(mode="json", exclude={"seeds"})
             used = types + _surrogate_types(surrogate)
             folder = f"{name}/train/{stepper.name}/seed{stepper.seed}"
             fragment = data | execution | {"model": section}
-            yield _job(
-                tree, jobs, "train", name, folder, fragment, used, generated, item=stepper.name, seed=stepper.seed
-            )
-            needed = [*generated, folder]
+            yield _job(tree, jobs, "train", name, folder, fragment, used, needed, item=stepper.name, seed=stepper.seed)
+            needed = [*needed, folder]
         elif stepper.kind == "les":
-            simulation = flow.large_eddy_simulations[stepper.name]
-            section = simulation.model_dump(mode="json")
-            used = types + _closure_types(simulation)
+            solver = solvers(flow)[stepper.name]
+            section = _solver_section(solver)
+            used = types + _closure_types(solver.simulation)
         folder = f"{name}/validate/{stepper.folder}"
         fragment = judged | {"stepper": section}
         yield _job(tree, jobs, "validate", name, folder, fragment, used, needed, item=stepper.folder)
@@ -150,22 +165,24 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
     if flow.source is None:
         # Fitted closures come with their constants, and so from their training.
         fitted = {key: surrogate for key, surrogate in flow.surrogates.items() if surrogate.kind == "les"}
-        solvers = flow.large_eddy_simulations | {key: one.solver for key, one in fitted.items() if one.solver}
-        closures = {key: solver.closure.model_dump(mode="json") for key, solver in solvers.items()}
+        alone = flow.large_eddy_simulations | {key: one.solver for key, one in fitted.items() if one.solver}
+        closures = {key: simulation.closure.model_dump(mode="json") for key, simulation in alone.items()}
         fragment = data | execution
         fragment |= {"closures": closures, "bootstrap_samples": flow.validation.bootstrap_samples}
-        used = [path for simulation in solvers.values() for path in _closure_types(simulation)]
+        used = [path for simulation in alone.values() for path in _closure_types(simulation)]
         trained = [f"{name}/train/{model}/seed{seed}" for model, one in fitted.items() for seed in one.seeds]
         needed = [*generated, *trained]
         yield _job(tree, jobs, "apriori", name, f"{name}/validate/apriori", fragment, types + used, needed)
 
     # A model is timed with its initial weights, so its training is none of the timing's business.
     timed = {name: surrogate.model_dump(mode="json", include=_STRUCTURE) for name, surrogate in flow.surrogates.items()}
-    models = flow.model_dump(mode="json", include={"large_eddy_simulations"}) | {"surrogates": timed}
+    models = flow.model_dump(mode="json", include={"large_eddy_simulations", "alternative_grids"})
+    models |= {"surrogates": timed}
     used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
     used += [path for surrogate in flow.surrogates.values() for path in _surrogate_types(surrogate)]
     fragment = data | execution | models
-    yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, generated)
+    needed = [*generated, *steps.values()]
+    yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, needed)
 
 
 def _job(
@@ -204,6 +221,10 @@ def _sources(tree: SourceTree, driver: str, registered: Iterable[str]) -> list[s
     templates = sorted((_PACKAGE / "report" / "templates").rglob("*")) if driver == "report" else []
     files = [path for path in templates if path.is_file()]
     return [tree.fingerprint([f"eddymark.stages.{driver}", *own], files), *map(foreign_fingerprint, foreign)]
+
+
+def _solver_section(solver: Solver) -> dict[str, Any]:
+    return solver.simulation.model_dump(mode="json") | {"points": solver.points}
 
 
 def _closure_types(simulation: LargeEddySimulation) -> list[str]:

@@ -69,6 +69,21 @@ def trajectory_dataset(
     return dataset
 
 
+def at_outputs(dataset: xr.Dataset, outputs: Sequence[int]) -> xr.Dataset:
+    """Return trajectories of which only some outputs are there, with their times and the coordinate `output`.
+
+    Arguments:
+        dataset: as from `trajectory_dataset`, which takes consecutive outputs for granted.
+        outputs: the number of each output in its trajectory.
+    """
+    numbers = np.asarray(outputs)
+    coordinates: dict[str, Any] = {"output": ("time", numbers)}
+    for name in ("time", "turnovers"):
+        step = float(dataset[name][1] - dataset[name][0])
+        coordinates[name] = ("time", numbers * step, dataset[name].attrs)
+    return dataset.assign_coords(coordinates)
+
+
 def write_trajectories(path: Path, dataset: xr.Dataset) -> None:
     """Write a dataset of trajectories to one zip file: a compressed Zarr store, equal bytes for equal data.
 

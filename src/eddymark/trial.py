@@ -60,7 +60,7 @@ def try_operators(experiment: Experiment) -> list[Problem]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                trainable_stepper(on_processor, flow, model, surrogate.seeds[0])
+                trainable_stepper(on_processor, flow, model, surrogate.seeds[0], results=None)
         except OperatorError as error:
             path = ("flows", flow, "surrogates", model, "operator", *error.problem.path)
             problems.append(replace(error.problem, path=path))

@@ -72,7 +72,7 @@ BAD: list[tuple[str, str, Any, str]] = [
     (
         FLOW,
         "large_eddy_simulations.no_model",
-        {"integrator": "runge_kutta_3"},
+        {"integrator": "runge_kutta_3", "courant_number": 2.5},
         "large_eddy_simulations.no_model.courant_number: expected a stable time step, at most 1.7 for runge_kutta_3, "
         "found 2.5",
     ),
@@ -440,6 +440,59 @@ def test_what_isotropic_turbulence_rules_out(
     with pytest.raises(ConfigurationError) as raised:
         load_experiment([write_experiment(Path("config"), *isotropic, *wrong)])
     assert str(raised.value) == f"config/{FLOW}: {line}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"alternative_grids": [[24]]}, "0: expected 2 numbers, one for each side, found [24]"),
+        ({"alternative_grids": [[48, 47]]}, "0: expected even numbers of points, found [48, 47]"),
+        ({"alternative_grids": [[4, 8]]}, "0.0: expected greater than or equal to 8, found 4"),
+        ({"alternative_grids": [[32, 32]]}, "0: expected each grid once, apart from large_eddy_grid, found [32, 32]"),
+        (
+            {"alternative_grids": [[24, 24], [24, 24]]},
+            "1: expected each grid once, apart from the others, found [24, 24]",
+        ),
+        (
+            {"alternative_grids": [[24, 48]]},
+            "0: expected a grid that is coarser, or finer, than large_eddy_grid [32, 32], found [24, 48]",
+        ),
+        (
+            {"alternative_grids": [[24, 24], [64, 64]]},
+            "1: expected fewer points than the DNS on each axis [64, 64], found [64, 64]",
+        ),
+        (
+            {"alternative_grids": [[12, 12]]},
+            "0: expected a grid that resolves the forced wavenumber 4, found [12, 12], up to 3",
+        ),
+        (
+            {"alternative_grids": [[24, 24]], "large_eddy_grid.filter": {"type": "gaussian"}},
+            "0: expected no alternative grids, or large_eddy_grid.filter.width: the gaussian filter of all grids, "
+            "found [24, 24]",
+        ),
+        (
+            {"alternative_grids": [[24, 24], [48, 48]], "surrogates.fno": {"history": 2}},
+            "1: expected a coarser grid and a sharp filter where a surrogate sees more than 1 past output (all "
+            "steppers start later then, where no state is kept for a finer grid), found [48, 48]",
+        ),
+    ],
+)
+def test_an_alternative_grid_that_does_not_fit(tmp_path: Path, changes: dict[str, Any], line: str) -> None:
+    config = write_experiment(tmp_path / "config", *((FLOW, key, value) for key, value in changes.items()))
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiment([config])
+    assert [str(finding).partition("alternative_grids.")[2] for finding in caught.value.findings] == [line]
+
+
+def test_an_les_must_not_have_the_name_of_another_on_an_alternative_grid(tmp_path: Path) -> None:
+    changes = [(FLOW, "alternative_grids", [[24, 24]]), (FLOW, "large_eddy_simulations.no_model-24", {})]
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiment([write_experiment(tmp_path / "config", *changes)])
+    (finding,) = caught.value.findings
+    assert str(finding).endswith(
+        "large_eddy_simulations.no_model-24: expected a name of its own, found one that clashes with "
+        "large_eddy_simulations.no_model"
+    )
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "box"])

@@ -57,7 +57,7 @@ def default(field: FieldInfo) -> str:
     if isinstance(value, BaseModel) or value == {}:
         return "`{}`"
     if isinstance(value, tuple):
-        return "one stage" if isinstance(value[0], BaseModel) else f"`{list(value)}`"
+        return "one stage" if value and isinstance(value[0], BaseModel) else f"`{list(value)}`"
     words = {None: "null", True: "true", False: "false"}
     return f"`{words[value] if value is None or isinstance(value, bool) else value}`"
 

@@ -18,6 +18,7 @@ from eddymark.report.standings import (
     rank,
     standings,
 )
+from eddymark.report.verdict import verdict
 from tests.report.conftest import Tree
 
 
@@ -45,6 +46,17 @@ def test_the_pareto_front_holds_whom_nobody_beats_in_both() -> None:
         point("control", 0.0, 0.1, kind="control"),
     ]
     assert [row.name for row in pareto_front(rows)] == ["cheap", "middle", "best"]
+
+
+def test_a_coarser_les_is_shown_below_the_others_and_not_ranked() -> None:
+    coarser = replace(point("les-8", 0.01, 0.1), fewer_shells=2, on_alternative_grid=True)
+    finer = replace(point("les-32", 0.1, 9), on_alternative_grid=True)
+    rows = [coarser, finer, point("les", 0.4, 1)]
+    assert [row.name for row in pareto_front(rows)] == ["les", "les-32"]
+    assert [row.name for row in displayed(rows)] == ["les-32", "les", "les-8"]
+    found = verdict(rows, dimensions=2, no_model=None)
+    assert "best LES in the time-averaged spectrum error is the LES les-32" in found.sentence
+    assert "Not ranked, because their grids resolve fewer shells: les-8 (shells up to 2)." in found.details
 
 
 def test_ranking_puts_the_longest_decorrelation_time_first() -> None:

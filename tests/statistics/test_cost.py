@@ -32,7 +32,7 @@ def test_timing_alternates_between_steppers_and_orders_them() -> None:
     calls: list[str] = []
     steppers = {"slow": Sleeper("slow", 0.006, calls), "fast": Sleeper("fast", 0.001, calls, history=2)}
     # Two outputs make one turnover time of 1.
-    timings = time_steppers(steppers, torch.zeros(4, 2, 2, 8, 8), turnover_time=1.0, repeats=5)
+    timings = time_steppers(steppers, dict.fromkeys(steppers, torch.zeros(4, 2, 2, 8, 8)), turnover_time=1.0, repeats=5)
     assert calls == ["slow", "slow", "fast", "fast"] * 6
     assert timings["slow"].median > timings["fast"].median
     # Two calls of 6 ms for four trajectories.
@@ -51,7 +51,7 @@ def test_the_first_round_is_not_counted() -> None:
             return super().__call__(past)
 
     stepper = Compiling("only", 0.0, calls)
-    timing = time_steppers({"only": stepper}, torch.zeros(1, 1, 2, 8, 8), turnover_time=0.5, repeats=5)
+    timing = time_steppers({"only": stepper}, {"only": torch.zeros(1, 1, 2, 8, 8)}, turnover_time=0.5, repeats=5)
     assert timing["only"].high < 0.3
 
 
@@ -65,7 +65,7 @@ def test_every_output_starts_from_a_given_state_and_never_from_what_the_stepper_
 
     states = torch.arange(4.0).reshape(1, 4, 1, 1, 1).expand(1, 4, 2, 8, 8)
     steppers = {"a": Recorder("a", 0.0, []), "b": Recorder("b", 0.0, [], history=2)}
-    time_steppers(steppers, states, turnover_time=2.0, repeats=5)
+    time_steppers(steppers, dict.fromkeys(steppers, states), turnover_time=2.0, repeats=5)
     # Both follow the second state first, which the one with the longer history needs too; then all over again.
     assert seen[:4] == [[1.0], [2.0], [3.0], [1.0]]
     assert seen[4:8] == [[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [0.0, 1.0]]
@@ -74,7 +74,7 @@ def test_every_output_starts_from_a_given_state_and_never_from_what_the_stepper_
 
 def test_too_few_repeats_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 5"):
-        time_steppers({}, torch.zeros(1, 1, 2, 8, 8), turnover_time=1.0, repeats=3)
+        time_steppers({}, {}, turnover_time=1.0, repeats=3)
 
 
 def test_memory_is_what_the_work_adds_at_its_peak_whatever_was_used_before() -> None:

@@ -22,6 +22,7 @@ from eddymark.stages import cost, validate
 from eddymark.statistics.scores import COLUMNS
 from eddymark.stepping.build import dns_stepper, trainable_stepper
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
+from eddymark.stepping.states import resampled
 from eddymark.storage import read_trajectories, save_weights, trajectory_dataset, write_trajectories
 
 FLOW = {
@@ -50,8 +51,11 @@ FLOW = {
         "bootstrap_samples": 100,
     },
     "large_eddy_simulations": {
-        "no_model": {},
-        "smagorinsky": {"closure": {"type": "smagorinsky", "arguments": {"smagorinsky_constant": 0.17}}},
+        "no_model": {"courant_number": 2.5},
+        "smagorinsky": {
+            "closure": {"type": "smagorinsky", "arguments": {"smagorinsky_constant": 0.17}},
+            "courant_number": 2.5,
+        },
     },
     "surrogates": {},
 }
@@ -221,13 +225,13 @@ def test_all_competitors_are_timed_in_one_table(experiment: Experiment, results:
     assert dns > no_model
 
 
-def test_a_refined_state_is_the_same_field_on_more_points(random_phases: Callable[..., Tensor]) -> None:
+def test_a_resampled_state_is_the_same_field_on_more_points(random_phases: Callable[..., Tensor]) -> None:
     for sizes in ((16, 12), (12, 12, 8)):
         sides = (2 * np.pi,) * len(sizes)
         coarse = SpectralSpace(Grid(points=sizes, sides=sides))
         fine = SpectralSpace(Grid(points=tuple(2 * size for size in sizes), sides=sides))
         velocity = random_phases(coarse.grid, trajectories=2, times=1, seed=3)[:, 0]
-        dense = cost.refined(velocity, coarse, fine)
+        dense = resampled(velocity, coarse, fine)
         every_second = (..., *(slice(None, None, 2),) * len(sizes))
         torch.testing.assert_close(dense[every_second], velocity)
         torch.testing.assert_close(
@@ -259,7 +263,7 @@ def test_all_steppers_of_a_flow_start_from_the_same_state(
     for model in ("forgetful", "long"):
         folder = results / "box" / "train" / model / "seed0"
         folder.mkdir(parents=True)
-        save_weights(folder / "weights.safetensors", trainable_stepper(experiment, "box", model, 0))
+        save_weights(folder / "weights.safetensors", trainable_stepper(experiment, "box", model, 0, results=None))
     test = read_trajectories([results / "box" / "generate" / shard / "test.zarr.zip" for shard in "01"])
     truth = test["velocity"].to_numpy()
     for stepper in ("dns", "no_model", "forgetful-seed0", "long-seed0", "persistence"):

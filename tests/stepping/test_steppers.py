@@ -160,6 +160,25 @@ def test_a_killed_rollout_goes_on_from_its_checkpoint_to_the_same_bytes(
     assert resumed.velocity.numpy().tobytes() == undisturbed.velocity.numpy().tobytes()
 
 
+def test_a_rollout_keeps_a_part_of_each_output_and_goes_on_from_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    equations = solver(HELD)
+    initial = states(equations)
+
+    def corner(velocity: Tensor) -> Tensor:
+        return velocity[..., :4, :4, :4]
+
+    whole = rollout(simulation(equations), initial, 6).velocity
+    assert torch.equal(rollout(simulation(equations), initial, 6, keep=corner).velocity, corner(whole))
+    stop_after_checkpoint(3, monkeypatch)
+    with pytest.raises(StoppedError):
+        rollout(simulation(equations), initial, 6, keep=corner, checkpoints=Checkpoints(tmp_path, {}))
+    monkeypatch.undo()
+    resumed = rollout(simulation(equations), initial, 6, keep=corner, checkpoints=Checkpoints(tmp_path, {}))
+    assert torch.equal(resumed.velocity, corner(whole))
+
+
 def test_every_kind_is_a_stepper() -> None:
     equations = solver(HELD)
     les = simulation(equations)

@@ -108,6 +108,7 @@ def viscous(states: Tensor) -> Tensor:
     simulation = build_simulation(
         flow,
         flow.configuration.large_eddy_simulations["no_model"],
+        courant_number=2.0,
         dtype=torch.float64,
         device=torch.device("cpu"),
     )
@@ -131,7 +132,7 @@ def test_a_hybrid_learns_what_its_solver_lacks(tmp_path: Path) -> None:
         write_split(tmp_path, split, seed=seed, law=viscous)
     setup = experiment(steps=120, steps_per_epoch=60, learning_rate=0.01, average_decay=0.9)
     output = run(setup, tmp_path, tmp_path, model="hybrid")
-    stepper = trainable_stepper(setup, "flow", "hybrid", 0)
+    stepper = trainable_stepper(setup, "flow", "hybrid", 0, results=None)
     truth = validation_windows(tmp_path)
     alone = rollout(stepper.simulation, truth[:, :1], 5).velocity  # type: ignore[arg-type]
     error = relative_l2_error(alone[:, 1:], truth[:, 1:]).mean()
@@ -146,7 +147,7 @@ def test_an_operator_of_another_package_trains_and_resumes(
     undisturbed = run(setup, results, tmp_path / "undisturbed", model="foreign")
     state = load_file(undisturbed / "weights.safetensors")
     assert any(value.is_complex() for value in state.values())
-    load_weights(undisturbed / "weights.safetensors", trainable_stepper(setup, "flow", "foreign", 0))
+    load_weights(undisturbed / "weights.safetensors", trainable_stepper(setup, "flow", "foreign", 0, results=None))
     with monkeypatch.context() as patch:
         stop_in_step(8, patch)
         with pytest.raises(EddymarkError):
@@ -195,7 +196,7 @@ def test_the_optimiser_uses_the_learning_rate_of_the_history(
 def test_stored_weights_are_the_best_average_and_give_its_validation_error(results: Path, tmp_path: Path) -> None:
     setup = experiment()
     output = run(setup, results, tmp_path)
-    stepper = trainable_stepper(setup, "flow", "network", 0)
+    stepper = trainable_stepper(setup, "flow", "network", 0, results=None)
     load_weights(output / "weights.safetensors", stepper)
     truth = validation_windows(results)
     predicted = rollout(stepper.eval(), truth[:, :1], 5).velocity

@@ -5,6 +5,8 @@ rule generate:
         train=f"{RESULTS}/{{flow}}/generate/{{shard}}/train.zarr.zip",
         validation=f"{RESULTS}/{{flow}}/generate/{{shard}}/validation.zarr.zip",
         test=f"{RESULTS}/{{flow}}/generate/{{shard}}/test.zarr.zip",
+        unfiltered_validation=f"{RESULTS}/{{flow}}/generate/{{shard}}/unfiltered_validation.zarr.zip",
+        unfiltered_test=f"{RESULTS}/{{flow}}/generate/{{shard}}/unfiltered_test.zarr.zip",
         stress=f"{RESULTS}/{{flow}}/generate/{{shard}}/stress.zarr.zip",
         budget=f"{RESULTS}/{{flow}}/generate/{{shard}}/budget.csv",
         record=f"{RESULTS}/{{flow}}/generate/{{shard}}/{RECORD}",
@@ -28,7 +30,7 @@ rule generate:
         "exec {params.command} {wildcards.flow} {wildcards.shard} > {log} 2>&1"
 
 
-# Only a DNS keeps the true stress; a source may be filtered already.
+# Only a DNS keeps the true stress and its own states; a source may be filtered already.
 use rule generate as importing with:
     output:
         train=f"{RESULTS}/{{flow}}/generate/{{shard}}/train.zarr.zip",

@@ -1,3 +1,30 @@
+rule timestep:
+    input:
+        gate=gate("{flow}/train/{model}/timestep"),
+        data=upstream("{flow}/train/{model}/timestep"),
+    output:
+        timestep=f"{RESULTS}/{{flow}}/train/{{model}}/timestep/timestep.json",
+        record=f"{RESULTS}/{{flow}}/train/{{model}}/timestep/{RECORD}",
+    log:
+        log_of("{flow}/train/{model}/timestep"),
+    benchmark:
+        benchmark_of("{flow}/train/{model}/timestep")
+    wildcard_constraints:
+        model=names("name", "timestep"),
+    priority: 25
+    threads: EXPERIMENT.threads
+    resources:
+        mem_mb=4000,
+        runtime=60,
+        gpu=GPUS,
+    params:
+        command=command("timestep"),
+    message:
+        "Measuring the time step of {wildcards.model} for {wildcards.flow}"
+    shell:
+        "exec {params.command} {wildcards.flow} {wildcards.model} > {log} 2>&1"
+
+
 rule train:
     input:
         gate=gate("{flow}/train/{model}/seed{seed}"),

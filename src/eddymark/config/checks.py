@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from eddymark.config.documents import NAME
 from eddymark.config.findings import Problem, show
+from eddymark.config.grid_checks import check_alternative_grids
 from eddymark.config.model_checks import (
     MOST_OUTPUTS,
     check_large_eddy_simulation,
@@ -55,6 +56,7 @@ def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
     yield from registered_flows(flow)
     yield from check_source(flow)
     yield from _check_grids(flow)
+    yield from check_alternative_grids(flow)
     yield from _check_forcing(flow)
     yield from _check_sampling(flow)
     yield from _check_validation(flow)

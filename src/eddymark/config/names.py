@@ -10,7 +10,7 @@ from eddymark.closures import CLOSURES
 from eddymark.config.documents import NAME
 from eddymark.config.findings import Problem, nearest_name, show, unknown_name
 from eddymark.config.schema import Flow
-from eddymark.config.steppers import CONTROLS
+from eddymark.config.steppers import CONTROLS, grid_suffix
 from eddymark.flows import FLOWS
 from eddymark.operators import OPERATORS
 
@@ -46,12 +46,13 @@ def check_folder_name(path: tuple[str | int, ...], name: str, reserved: tuple[st
 def check_stepper_names(flow: Flow) -> Iterator[Problem]:
     """Yield a problem for each LES or surrogate whose name is not its own."""
     taken: dict[str, tuple[str, str, str]] = {}
+    grids = [grid_suffix(points) for points in dict.fromkeys(flow.alternative_grids)]
     for section in ("large_eddy_simulations", "surrogates"):
         for name, model in getattr(flow, section).items():
             path = (section, name, NAME)
             yield from check_folder_name(path, name, _RESERVED_STEPPERS)
-            seeds = model.seeds if section == "surrogates" else ()
-            for folder in (name.lower(), *(f"{name.lower()}-seed{seed}" for seed in seeds)):
+            endings = [f"seed{seed}" for seed in model.seeds] if section == "surrogates" else grids
+            for folder in (name.lower(), *(f"{name.lower()}-{ending}" for ending in endings)):
                 other = taken.setdefault(folder, path)
                 if other != path:
                     yield Problem(path, "a name of its own", f"one that clashes with {'.'.join(other[:-1])}")

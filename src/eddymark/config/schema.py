@@ -122,8 +122,10 @@ class LargeEddySimulation(Model):
 
     closure: Closure = Closure()
     integrator: Integrator = "runge_kutta_4"
-    courant_number: Positive = 2.5
-    """Step as large as this allows; the output interval is reached in as few equal steps as possible."""
+    courant_number: Positive | None = None
+    """Step as large as this allows; the output interval is reached in as few equal steps as possible.
+
+    Default: the largest that is accurate and stable on validation data (`eddymark.stepping.time_step`)."""
 
 
 class Operator(Model):
@@ -242,6 +244,8 @@ class Flow(Model):
     source: Source | None = None
     """Instead of the two above."""
     large_eddy_grid: LargeEddyGrid
+    alternative_grids: tuple[Points, ...] = ()
+    """Points of further grids, coarser or finer, on which every one of the `large_eddy_simulations` runs, too."""
     sampling: Sampling
     validation: Validation
     large_eddy_simulations: dict[str, LargeEddySimulation]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from eddymark.config.schema import Flow
+from eddymark.config.schema import Flow, LargeEddySimulation
 
 Kind = Literal["floor", "les", "surrogate", "hybrid", "control"]
 
@@ -22,21 +22,68 @@ class StepperName:
         name: its name in tables, without the seed.
         kind: what it is.
         seed: training seed; None if it is not trained.
+        points: the alternative grid on which it runs; None for the grid of all others.
     """
 
     folder: str
     name: str
     kind: Kind
     seed: int | None = None
+    points: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Solver:
+    """An LES that stands alone or inside a model.
+
+    Arguments:
+        simulation: closure and time stepping.
+        points: the alternative grid on which it runs; None for `large_eddy_grid`.
+    """
+
+    simulation: LargeEddySimulation
+    points: tuple[int, ...] | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether a job measures its time step: the experiment does not fix it."""
+        return self.simulation.courant_number is None
 
 
 def stepper_names(flow: Flow) -> list[StepperName]:
-    """Return all steppers of a flow: DNS, LES, trained models with their seeds, controls."""
+    """Return all steppers of a flow: DNS, LES on all grids, trained models with their seeds, controls."""
     names = [StepperName("dns", "dns", "floor")]
-    names += [StepperName(name, name, "les") for name in flow.large_eddy_simulations]
+    names += [StepperName(name, name, "les", points=one.points) for name, one in _alone(flow).items()]
     for name, surrogate in flow.surrogates.items():
         names += [StepperName(f"{name}-seed{seed}", name, surrogate.kind, seed) for seed in surrogate.seeds]
     return names + [StepperName(name, name, "control") for name in CONTROLS]
+
+
+def solvers(flow: Flow) -> dict[str, Solver]:
+    """Return every LES of a flow by name: those that stand alone, on all grids, and those inside models."""
+    inside = {name: Solver(model.solver) for name, model in flow.surrogates.items() if model.solver is not None}
+    return _alone(flow) | inside
+
+
+def _alone(flow: Flow) -> dict[str, Solver]:
+    found = {name: Solver(simulation) for name, simulation in flow.large_eddy_simulations.items()}
+    for points in flow.alternative_grids:
+        found |= {
+            f"{name}-{grid_suffix(points)}": Solver(simulation, points)
+            for name, simulation in flow.large_eddy_simulations.items()
+        }
+    return found
+
+
+def grid_suffix(points: tuple[int, ...]) -> str:
+    """Return what the name of an LES on an alternative grid ends with: 24 for 24³ points, 32x64x64 for unequal ones."""
+    return str(points[0]) if len(set(points)) == 1 else "x".join(map(str, points))
+
+
+def needs_unfiltered_states(flow: Flow, points: tuple[int, ...]) -> bool:
+    """Return whether states on an alternative grid need more than the filtered DNS on the LES grid holds."""
+    coarser = all(n <= m for n, m in zip(points, flow.large_eddy_grid.points, strict=True))
+    return not coarser or flow.large_eddy_grid.filter.type != "sharp"
 
 
 def longest_history(flow: Flow) -> int:

@@ -104,9 +104,10 @@ class Flow(ABC):
         return self.coarse_grid.coarsened(simulation.points)
 
     def solver(self, grid: Grid, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> NavierStokes:
-        """Return the flow's equations on a grid; on the coarse grid a sinusoidal force is filtered like the flow."""
+        """Return the flow's equations on a grid; on LES grids a sinusoidal force is filtered like the flow."""
         forcing = self.configuration.forcing
-        if grid == self.coarse_grid and forcing.wavenumber is not None and forcing.amplitude is not None:
+        is_filtered = grid.points in (self.coarse_grid.points, *self.configuration.alternative_grids)
+        if is_filtered and forcing.wavenumber is not None and forcing.amplitude is not None:
             space = SpectralSpace(grid)
             transfer = transfer_function(space, self.configuration.large_eddy_grid.filter)
             factor = float(transfer[(0, forcing.wavenumber) + (0,) * (grid.dimension - 2)])

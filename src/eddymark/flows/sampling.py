@@ -18,6 +18,8 @@ from eddymark.errors import EddymarkError
 from eddymark.filters import GridFilter
 from eddymark.flows.base import Flow, Scales, turbulence_scales
 from eddymark.flows.subgrid import subgrid_stress
+from eddymark.flows.unfiltered import compact_space, kept_outputs
+from eddymark.grid import Grid
 from eddymark.progress import Progress
 from eddymark.randomness import generator
 from eddymark.solvers.periodic import NavierStokes
@@ -42,6 +44,10 @@ class SampledRuns:
         stress: true subgrid-scale stress in some outputs of the test trajectories, reduced, `(trajectory, output,
             d(d+1)/2 − 1, *coarse grid)`.
         stress_outputs: which outputs of each test trajectory these are.
+        unfiltered: DNS states of some outputs of the validation and test trajectories, `(trajectory, output, component,
+            *unfiltered grid)`.
+        unfiltered_outputs: which outputs of each trajectory these are.
+        unfiltered_grid: the smallest grid that holds all modes of the DNS.
     """
 
     velocity: dict[str, NDArray[np.float32]]
@@ -50,6 +56,9 @@ class SampledRuns:
     scales: Scales
     stress: NDArray[np.float32]
     stress_outputs: list[int]
+    unfiltered: dict[str, NDArray[np.float32]]
+    unfiltered_outputs: dict[str, list[int]]
+    unfiltered_grid: Grid
 
 
 def schedule(flow: Flow) -> dict[str, list[tuple[int, int]]]:
@@ -108,17 +117,23 @@ def sample_runs(
     first, last = wanted[0], wanted[-1]
     stress_outputs = spread_outputs(stretches["test"])
     stressed = sorted({begin + output for begin, _ in stretches["test"] for output in stress_outputs})
+    compact = compact_space(space)
+    unfiltered_outputs = kept_outputs(stretches, stress_outputs)
+    kept = sorted(
+        {begin + one for split, chosen in unfiltered_outputs.items() for begin, _ in stretches[split] for one in chosen}
+    )
     interval = configuration.interval
     fields: list[Tensor] = []
     stresses: list[Tensor] = []
+    unfiltered: list[Tensor] = []
     scales: list[Tensor] = []
     budget: list[Tensor] = []
     start = 0
     if checkpoints is not None and (found := checkpoints.load()) is not None:
         start = found.done
         spectrum = torch.view_as_complex(found.state["spectrum"].to(device))
-        fields, stresses, scales, budget = (
-            found.parts.get(name, []) for name in ("fields", "stresses", "scales", "budget")
+        fields, stresses, unfiltered, scales, budget = (
+            found.parts.get(name, []) for name in ("fields", "stresses", "unfiltered", "scales", "budget")
         )
         turnovers = start * interval / configuration.turnover_time
         print(f"DNS of {flow_name} goes on after {turnovers:.1f} turnover times", file=sys.stderr)
@@ -137,6 +152,8 @@ def sample_runs(
                 fields.append(restrict(spectrum).float().cpu())
             if len(stresses) < len(stressed) and output == stressed[len(stresses)]:
                 stresses.append(subgrid_stress(restrict, spectrum).float().cpu())
+            if len(unfiltered) < len(kept) and output == kept[len(unfiltered)]:
+                unfiltered.append(compact.to_physical(spectrum).float().cpu())
             now = turbulence_scales(space, spectrum, viscosity=configuration.viscosity)
             if output >= first:
                 scales.append(torch.tensor(astuple(now), dtype=torch.float64))
@@ -161,7 +178,8 @@ def sample_runs(
             )
             if checkpoints is not None and checkpoints.due():
                 state = {"spectrum": torch.view_as_real(spectrum)}
-                parts = {"fields": fields, "stresses": stresses, "scales": scales, "budget": budget}
+                parts = {"fields": fields, "stresses": stresses, "unfiltered": unfiltered}
+                parts |= {"scales": scales, "budget": budget}
                 checkpoints.save(output + 1, state=state, parts=parts)
     # (run, output, component, *grid), outputs numbered as in `wanted`
     velocity = torch.stack(fields, dim=1).numpy()
@@ -169,18 +187,39 @@ def sample_runs(
         split: [run[wanted.index(a) : wanted.index(b) + 1] for run in velocity for a, b in parts]
         for split, parts in stretches.items()
     }
-    # (run, stretch, output, entry, *grid); without a gap, the end of one stretch is the beginning of the next
-    kept = [[stressed.index(begin + output) for output in stress_outputs] for begin, _ in stretches["test"]]
-    stress = torch.stack(stresses, dim=1)[:, torch.tensor(kept)]
+    stress = _cut(stresses, stressed, [begin for begin, _ in stretches["test"]], stress_outputs)
+    states = {
+        split: _cut(unfiltered, kept, [begin for begin, _ in stretches[split]], chosen)
+        for split, chosen in unfiltered_outputs.items()
+    }
     rows = pd.DataFrame(torch.cat(budget).numpy(), columns=list(BUDGET)).astype({"run": int})
     return SampledRuns(
         velocity={split: np.stack(trajectories) for split, trajectories in cut.items()},
         runs={split: [run for run in runs for _ in parts] for split, parts in stretches.items()},
         budget=_close(rows, configuration.turnover_time),
         scales=Scales(*torch.stack(scales).mean(dim=0).tolist()),
-        stress=stress.flatten(0, 1).numpy(),
+        stress=stress,
         stress_outputs=stress_outputs,
+        unfiltered=states,
+        unfiltered_outputs=unfiltered_outputs,
+        unfiltered_grid=compact.grid,
     )
+
+
+def _cut(fields: list[Tensor], outputs: list[int], begins: list[int], chosen: list[int]) -> NDArray[np.float32]:
+    """Return what was kept of some outputs by trajectory, `(trajectory, output, …)`.
+
+    Without a gap, the end of one stretch is the beginning of the next.
+
+    Arguments:
+        fields: `(run, …)` of each output.
+        outputs: the outputs, counted from the start of a run.
+        begins: where the stretches begin.
+        chosen: outputs counted from there.
+    """
+    numbers = [[outputs.index(begin + output) for output in chosen] for begin in begins]
+    cut: NDArray[np.float32] = torch.stack(fields, dim=1)[:, torch.tensor(numbers)].flatten(0, 1).numpy()
+    return cut
 
 
 def spread_outputs(stretches: list[tuple[int, int]]) -> list[int]:

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from eddymark.config.schema import Experiment, Flow
-from eddymark.config.steppers import StepperName, stepper_names
+from eddymark.config.steppers import StepperName, solvers, stepper_names
 from eddymark.errors import EddymarkError
 from eddymark.records import read_record
 from eddymark.storage import open_trajectories
@@ -269,6 +269,7 @@ def _records(experiment: Experiment, results: Path) -> tuple[Record, ...]:
             for model, surrogate in flow.surrogates.items()
             for seed in surrogate.seeds
         ]
+        folders += [("train", f"train/{key}/timestep") for key, solver in solvers(flow).items() if solver.is_measured]
         folders += [("validate", f"validate/{stepper.folder}") for stepper in stepper_names(flow)]
         folders += [("validate", "validate/apriori")] if flow.source is None else []
         folders.append(("validate", "validate/cost"))

@@ -83,6 +83,11 @@ class Standing:
     parameters: float = NAN
     constraint_activity: float = NAN
     """Share of the resolved shells which a constraint rescales on every step; NaN without a constraint."""
+    courant_number: float = NAN
+    """Largest Courant number of an LES or of the LES inside a model."""
+    on_alternative_grid: bool = False
+    fewer_shells: int | None = None
+    """The highest shell that enters the scores, if the grid of the stepper resolves fewer than the data do."""
 
     def __getitem__(self, score: Score) -> Estimate:
         return self.estimates.get(score.key, MISSING)
@@ -96,6 +101,11 @@ class Standing:
     def survivors_only(self) -> bool:
         """Whether rollouts failed, so that averages are over what survived: a biased sample, which is not ranked."""
         return self.survived < self.rollouts
+
+    @property
+    def comparable(self) -> bool:
+        """Whether all rollouts survived and all resolved shells enter the scores, so that these can be ranked."""
+        return self.survived == self.rollouts > 0 and self.fewer_shells is None
 
     @property
     def learned(self) -> bool:
@@ -114,13 +124,11 @@ def rank(standings: Iterable[Standing], score: Score) -> list[Standing]:
     """Return LES and learned models with a finite score and without a failed rollout, best first.
 
     Averages leave out the rollouts that blew up, which are the worst: with one of eight alive, a model would be
-    judged by its luckiest rollout.
+    judged by its luckiest rollout. A coarser LES is judged on the shells that it resolves, an easier task.
     """
     sign = 1.0 if score.smaller_is_better else -1.0
     eligible = [
-        row
-        for row in standings
-        if row.kind in COMPETING and row.survived == row.rollouts > 0 and math.isfinite(row[score].value)
+        row for row in standings if row.kind in COMPETING and row.comparable and math.isfinite(row[score].value)
     ]
     return sorted(eligible, key=lambda row: sign * row[score].value)
 
@@ -136,8 +144,12 @@ def pareto_front(standings: Iterable[Standing], score: Score = SPECTRUM) -> list
 
 
 def displayed(standings: Iterable[Standing]) -> list[Standing]:
-    """Return the rows as tables show them: DNS, who is ranked, who is not as rollouts failed, controls."""
-    return sorted(standings, key=lambda row: (row.kind != "floor", row.kind == "control", row.survivors_only))
+    """Return the rows as tables show them: DNS, who is ranked, who is not, controls."""
+
+    def place(row: Standing) -> tuple[bool, ...]:
+        return row.kind != "floor", row.kind == "control", row.survivors_only or row.fewer_shells is not None
+
+    return sorted(standings, key=place)
 
 
 def speed_up(dns: Standing, row: Standing) -> float:
@@ -167,6 +179,8 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
     trainings = [item.measured for item in flow.trainings if item.name == first.name]
     single, batch = _costs(flow.timings, first.name)
     estimates = {key: _pool([one[key] for one in per_seed if key in one]) for key in keys}
+    points, cutoff = (first.statistics.attrs.get(key) for key in ("points", "cutoff"))
+    resolved = int(flow.dns.statistics.attrs["cutoff"])
     return Standing(
         name=first.name,
         kind=first.kind,
@@ -180,6 +194,9 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
         peak_memory=_median(stepper.measured.get("peak_memory_bytes") for stepper in seeds),
         training_seconds=_median(one.get("training_seconds") for one in trainings),
         parameters=_median(stepper.cost.get("parameters") for stepper in seeds),
+        courant_number=float(first.statistics.attrs.get("courant_number", NAN)),
+        on_alternative_grid=points is not None and tuple(points) != flow.flow.large_eddy_grid.points,
+        fewer_shells=int(cutoff) if cutoff is not None and cutoff < resolved else None,
         constraint_activity=estimates.get("constraint_activity", MISSING).value,
     )
 

@@ -98,6 +98,7 @@ def columns(standings: Sequence[Standing], *, dimensions: int, longest_lead: flo
         scored("Vorticity PDF", "× floor (total variation)", VORTICITY_PDF),
         scored("Increment PDF", "× floor (total variation)", INCREMENT_PDF),
         scored("One-step error", "of persistence", ONE_STEP),
+        Column("Time step", "Courant number", lambda row: Cell(number(row.courant_number), row.courant_number)),
         Column(
             "Memory growth",
             "of the process by building it and its first outputs",

@@ -75,7 +75,7 @@ def verdict(
         details += [_other_scores(learned, classical, scores[1:])]
         details += [_one_at_a_time(learned, classical), _break_even(learned, classical, data_seconds)]
     details.append(_speed_up(standings, [row for row in (learned, classical) if row]))
-    details += [_controls(standings, ranked, scores[2]), _excluded(standings)]
+    details += [_controls(standings, ranked, scores[2]), _excluded(standings), _coarser(standings)]
     return Verdict(text, sentence(room), tuple(sentence(detail) for detail in details if detail))
 
 
@@ -130,7 +130,8 @@ def _equal_cost(standings: Sequence[Standing], learned: Standing, classical: Sta
     front = "on" if learned in pareto_front(standings) else "not on"
     position = f"it is {front} the cost–accuracy Pareto front"
     price = f"up to {EQUAL_COST} × its {number(cost)} s per turnover time"
-    budget = f"at equal cost among LES on the same grid ({price})"
+    grids = "all grids" if any(row.on_alternative_grid for row in standings) else "the same grid"
+    budget = f"at equal cost among LES on {grids} ({price})"
     rivals = [row for row in _affordable(standings, cost) if row.kind == "les"]
     if not rivals:
         return f"{budget} there is no LES that survived all of its rollouts, and {position}"
@@ -284,6 +285,11 @@ def _excluded(standings: Sequence[Standing]) -> str:
             facts.append(f"{SPECTRUM.title} of the survivors {interval(row[SPECTRUM])} {SPECTRUM.unit}")
         names.append(f"{row.name} ({', '.join(facts)})")
     return f"not ranked, because rollouts failed and scores would be those of survivors only: {enumeration(names)}"
+
+
+def _coarser(standings: Sequence[Standing]) -> str:
+    rows = [f"{row.name} (shells up to {row.fewer_shells})" for row in standings if row.fewer_shells is not None]
+    return f"not ranked, because their grids resolve fewer shells: {enumeration(rows)}" if rows else ""
 
 
 def _headroom(standings: Sequence[Standing], no_model: str | None) -> tuple[str, bool]:

@@ -12,8 +12,8 @@ from eddymark.config.schema import Experiment
 from eddymark.config.steppers import StepperName, find_stepper, stepper_names
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.statistics.cost import Timing, time_steppers
-from eddymark.stepping.build import dns_stepper, select_device, select_precision, split_files, untrained_stepper
-from eddymark.storage import open_trajectories
+from eddymark.stepping.build import dns_stepper, select_device, select_precision, untrained_stepper
+from eddymark.stepping.states import GridStates, resampled
 
 REPEATS = 9
 DNS_REPEATS = 5
@@ -24,13 +24,15 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     trajectories.
 
     LES, surrogates and hybrids run on the same device with the same threads and precision from the same test
-    states. So does the DNS, for one trajectory and one output interval per repeat, after the others. It starts
-    from a test state without the scales below the LES grid: they do not change what a step costs, and the
-    largest velocity, hence the number of steps, by a few percent at most. Controls are not timed, and neither is
+    states, and LES on alternative grids from states of the same trajectories on these grids. So does the DNS, for one
+    trajectory and one output interval per repeat, after the others. It starts from a test state without the scales
+    below the LES grid: they do not change what a step costs, and the largest velocity, hence the number of steps, by a
+    few percent at most. Controls are not timed, and neither is
     the DNS of a flow with a source: what it took to make the data is not known.
 
     A model is timed once, with the initial weights of its first seed: the time does not depend on their values,
-    so a training repeated with another seed or schedule leaves the timing as it is.
+    so a training repeated with another seed or schedule leaves the timing as it is. Each LES takes the time step with
+    which it is validated.
 
     Arguments:
         experiment: the experiment.
@@ -43,18 +45,23 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     flow = experiment.flows[flow_name]
     # One name per model: the first of its seeds.
     names = {name.name: name for name in reversed(stepper_names(flow)) if name.kind not in ("floor", "control")}
-    steppers = {name: untrained_stepper(experiment, flow_name, names[name].folder) for name in reversed(names)}
+    steppers = {
+        name: untrained_stepper(experiment, flow_name, names[name].folder, results=results) for name in reversed(names)
+    }
     if not steppers:
         raise ValueError(f"{flow_name}: neither an LES nor a surrogate to time")
-    data = open_trajectories(split_files(flow, flow_name, "test", results))
-    states = torch.as_tensor(data["velocity"].to_numpy())
-    states = states.to(device=select_device(experiment), dtype=select_precision(experiment))
+    device, dtype = select_device(experiment), select_precision(experiment)
+    grids = {
+        points: GridStates(flow, flow_name, "test", points=points, results=results).states().to(device, dtype)
+        for points in {None, *(name.points for name in names.values())}
+    }
     rows = []
-    for batch in sorted({1, len(states)}):
-        timings = time_steppers(steppers, states[:batch], turnover_time=flow.turnover_time, repeats=REPEATS)
+    for batch in sorted({1, len(grids[None])}):
+        states = {name: grids[names[name].points][:batch] for name in steppers}
+        timings = time_steppers(steppers, states, turnover_time=flow.turnover_time, repeats=REPEATS)
         rows += [_row(experiment, flow_name, names[name], batch, timing) for name, timing in timings.items()]
     if flow.source is None:
-        timing = _time_dns(experiment, flow_name, states[:1, 0])
+        timing = _time_dns(experiment, flow_name, grids[None][:1, 0])
         rows.insert(0, _row(experiment, flow_name, find_stepper(flow, "dns"), 1, timing))
     pd.DataFrame(rows).to_csv(output / "cost.csv", index=False)
 
@@ -64,10 +71,10 @@ def _time_dns(experiment: Experiment, flow_name: str, state: Tensor) -> Timing:
     flow = experiment.flows[flow_name]
     dns = dns_stepper(experiment, flow_name)
     coarse = Grid(points=flow.large_eddy_grid.points, sides=flow.sides)
-    fine = refined(state, SpectralSpace(coarse, dtype=state.dtype, device=state.device), dns.solver.space)
+    fine = resampled(state, SpectralSpace(coarse, dtype=state.dtype, device=state.device), dns.solver.space)
     timings = time_steppers(
         {"dns": dns},
-        fine.unsqueeze(1),
+        {"dns": fine.unsqueeze(1)},
         turnover_time=flow.turnover_time,
         repeats=DNS_REPEATS,
         turnovers=flow.sampling.interval,
@@ -90,16 +97,3 @@ def _row(experiment: Experiment, flow_name: str, name: StepperName, batch: int, 
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "precision": experiment.precision,
     }
-
-
-def refined(velocity: Tensor, coarse: SpectralSpace, fine: SpectralSpace) -> Tensor:
-    """Return the field with the same Fourier coefficients on a finer grid of the same box, zero beyond.
-
-    Arguments:
-        velocity: `(..., *coarse grid)`.
-        coarse, fine: dealiased spectral spaces of the two grids.
-
-    Returns:
-        `(..., *fine grid)`.
-    """
-    return fine.to_physical(coarse.resample(coarse.to_spectral(velocity), fine))

@@ -18,7 +18,7 @@ from eddymark.flows.build import build_flow
 from eddymark.flows.sampling import SPLITS, SampledRuns, sample_runs
 from eddymark.records import write_measured
 from eddymark.stepping.build import select_device
-from eddymark.storage import trajectory_dataset, write_stresses, write_trajectories
+from eddymark.storage import at_outputs, trajectory_dataset, write_stresses, write_trajectories
 
 STEADY = 0.02
 """A mean dE/dt beyond this share of the energy input means that the flow is not statistically steady."""
@@ -30,7 +30,7 @@ def shard_runs(runs: int, shards: int, shard: int) -> list[int]:
 
 
 def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, output: Path, work: Path) -> None:
-    """Compute one shard: `{train,validation,test,stress}.zarr.zip` and `budget.csv`.
+    """Compute one shard: `{train,validation,test,unfiltered_validation,unfiltered_test,stress}.zarr.zip`, `budget.csv`.
 
     Arguments:
         experiment: the experiment.
@@ -62,6 +62,19 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
             runs=sampled.runs[split],
         )
         write_trajectories(output / f"{split}.zarr.zip", dataset)
+    for split, velocity in sampled.unfiltered.items():
+        dataset = trajectory_dataset(
+            velocity,
+            grid=sampled.unfiltered_grid,
+            interval=flow.configuration.interval,
+            turnover_time=flow.configuration.turnover_time,
+            attributes=_attributes(experiment, flow_name, split, sampled, budget)
+            | {"title": f"unfiltered DNS of {flow_name}", "filter": "none"},
+            runs=sampled.runs[split],
+        )
+        write_trajectories(
+            output / f"unfiltered_{split}.zarr.zip", at_outputs(dataset, sampled.unfiltered_outputs[split])
+        )
     write_stresses(output / "stress.zarr.zip", sampled.stress, outputs=sampled.stress_outputs)
     sampled.budget.to_csv(output / "budget.csv", index=False, float_format="%.7g")
 

@@ -46,8 +46,8 @@ def run(
     Arguments:
         experiment: the experiment.
         flow_name, model, seed: what to train.
-        results: root of the results, where the training and validation data are; TensorBoard files go to
-            `.work/tensorboard/<flow>/<model>/seed<k>` there.
+        results: root of the results, where the training and validation data and the solver's time step are;
+            TensorBoard files go to `.work/tensorboard/<flow>/<model>/seed<k>` there.
         output: folder for the files.
         work: folder that survives a kill; a checkpoint there is resumed.
 
@@ -65,7 +65,7 @@ def run(
     if device.type == "cuda" and rank.count > 1:
         # Each process has a GPU of its own, which is what "cuda" means to it from here on.
         torch.cuda.set_device(rank.local)
-    stepper = trainable_stepper(experiment, flow_name, model, seed)
+    stepper = trainable_stepper(experiment, flow_name, model, seed, results=results)
 
     windows = Windows(split_files(configuration, flow_name, "train", results), dtype=dtype)
     batches = TrainingBatches(
@@ -101,7 +101,7 @@ def run(
         return
 
     # Another one: the weights of the trained one may be spread over the processes.
-    stepper = trainable_stepper(experiment, flow_name, model, seed)
+    stepper = trainable_stepper(experiment, flow_name, model, seed, results=results)
     stepper.load_state_dict(training.best)
     save_weights(output / "weights.safetensors", stepper)
     history = pd.DataFrame([asdict(row) for row in training.history]).drop(columns="seconds")

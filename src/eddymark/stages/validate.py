@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.steppers import StepperName, find_stepper, longest_history
-from eddymark.grid import Grid
+from eddymark.grid import Grid, SpectralSpace
 from eddymark.progress import Progress
 from eddymark.records import write_measured
 from eddymark.statistics.cost import measure_memory
@@ -23,7 +25,10 @@ from eddymark.statistics.measure import Window, measure, measure_errors, measure
 from eddymark.statistics.scores import score_table
 from eddymark.statistics.survival import RecordedFailure, survival
 from eddymark.stepping.build import build_stepper, select_device, select_precision, split_files
+from eddymark.stepping.hybrid import Hybrid
+from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.rollout import Rollout, rollout
+from eddymark.stepping.states import GridStates, resampled
 from eddymark.stepping.stepper import Stepper
 from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import read_trajectories, trajectory_dataset, write_trajectories
@@ -54,6 +59,11 @@ def run(
     those between unrelated test trajectories at equal times, the chance level, and are in `scores.csv` only.
     Times are in the nominal turnover time, in which the experiment is written.
 
+    An LES on an alternative grid starts from the same test states, filtered to that grid. Scores are taken on the
+    wavenumbers which that grid and `large_eddy_grid` have in common: of a finer one, on those of all other steppers; of
+    a coarser one, with the filtered DNS cut to what it resolves. Its rollouts are stored on `large_eddy_grid`, with
+    the modes beyond the common ones zero.
+
     `constraint_activity` is the share of the resolved shells which a stepper's constraint rescales. It does so on
     every step: the definition of the flow holds the energy of these shells.
 
@@ -77,15 +87,21 @@ def run(
     past = longest_history(flow)
     runs = data["run"].to_numpy()
     states = torch.as_tensor(data["velocity"].to_numpy()).to(select_device(experiment))
-    test = states[:, past - 1 :]
-    grid = Grid(points=flow.large_eddy_grid.points, sides=flow.sides)
+    main = Grid(points=flow.large_eddy_grid.points, sides=flow.sides)
+    own = main.coarsened(name.points or main.points)
+    grid = main.coarsened([min(pair) for pair in zip(own.points, main.points, strict=True)])
+    test = _on(grid, states[:, past - 1 :], main)
+    given = states[:, :past]
+    if name.points is not None:
+        stored = GridStates(flow, flow_name, "test", points=name.points, results=results)
+        given = stored.state(past - 1).unsqueeze(1).to(states)
     interval = flow.sampling.interval
-    made, constrains, parameters = None, False, None
+    made, built, constrains, parameters = None, None, False, None
     if name.kind != "floor":
         # Before the statistics, whose work in double precision would hide what the stepper itself needs.
-        built, memory = _build(experiment, flow_name, stepper, states[:, :past], results=results)
+        built, memory = _build(experiment, flow_name, stepper, given, results=results)
         start = time.perf_counter()
-        made, before = _roll_out(built, states[:, :past], experiment, flow_name, stepper, work=work)
+        made, before = _roll_out(built, given, experiment, flow_name, stepper, own=own, kept=grid, work=work)
         seconds = before + time.perf_counter() - start
         write_measured(output, rollout_seconds=seconds, peak_memory_bytes=memory, seconds_before=before)
         constrains, parameters = getattr(built, "constrains", False), parameter_count(built)
@@ -95,7 +111,7 @@ def run(
     dns = dns.assign_coords(run=("trajectory", runs))
     reference = _with_failures(dns, dns, flow, [])
     threshold = flow.validation.correlation_threshold
-    description = _description(flow, flow_name, name)
+    description = _description(flow, flow_name, name, built)
     if made is None:
         velocity, statistics = test, reference.assign_attrs(description)
         others = test[unrelated_trajectories(runs)]
@@ -121,7 +137,7 @@ def run(
             statistics = statistics.assign(constraint_activity=("trajectory", activity))
         statistics = scored = statistics.assign_attrs(description)
     scores = score_table(scored, reference, seed=experiment.seed, samples=flow.validation.bootstrap_samples)
-    trajectories = _trajectories(velocity, grid=grid, flow=flow, runs=runs)
+    trajectories = _trajectories(_on(main, velocity, grid), grid=main, flow=flow, runs=runs)
     write_trajectories(output / "rollouts.zarr.zip", trajectories.assign_attrs(description))
     statistics.to_netcdf(output / "statistics.nc", engine="h5netcdf")
     scores.to_csv(output / "scores.csv", index=False)
@@ -146,17 +162,40 @@ def _initial(built: Stepper, past: Tensor, experiment: Experiment) -> Tensor:
 
 
 def _roll_out(
-    built: Stepper, past: Tensor, experiment: Experiment, flow_name: str, stepper: str, *, work: Path
+    built: Stepper,
+    past: Tensor,
+    experiment: Experiment,
+    flow_name: str,
+    stepper: str,
+    *,
+    own: Grid,
+    kept: Grid,
+    work: Path,
 ) -> tuple[Rollout, float]:
-    """Return the rollout, and the seconds that killed runs spent on what was resumed."""
+    """Return the rollout, and the seconds that killed runs spent on what was resumed.
+
+    Of a rollout on a finer grid, its `own`, only what the grid `kept` resolves is kept of each output.
+    """
     flow = experiment.flows[flow_name]
     steps = round(flow.validation.rollout_length / flow.sampling.interval)
     initial = _initial(built, past, experiment)
     key = {"flow": flow_name, "stepper": stepper, "steps": steps, "shape": list(initial.shape)}
     checkpoints = Checkpoints(work, key | {"precision": str(initial.dtype), "device": initial.device.type})
     with Progress(f"{flow_name}, {stepper}: rollout", steps) as progress:
-        made = rollout(built, initial, steps, progress=progress.update, checkpoints=checkpoints)
+        keep = None if own == kept else _between(own, kept, like=initial)
+        made = rollout(built, initial, steps, keep=keep, progress=progress.update, checkpoints=checkpoints)
     return made, checkpoints.seconds_before
+
+
+def _on(target: Grid, velocity: Tensor, grid: Grid) -> Tensor:
+    """Return fields of a grid on another one of the same box, `(..., *target grid)`."""
+    return velocity if target == grid else _between(grid, target, like=velocity)(velocity)
+
+
+def _between(grid: Grid, target: Grid, *, like: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what takes fields of a grid to another one, in the precision and on the device of a field."""
+    space, other = (SpectralSpace(one, dtype=like.dtype, device=like.device) for one in (grid, target))
+    return partial(resampled, space=space, target=other)
 
 
 def _rescaled_share(flow: FlowConfiguration, grid: Grid) -> float:
@@ -194,13 +233,21 @@ def _failures(statistics: xr.Dataset) -> list[dict[str, object]]:
     ]
 
 
-def _description(flow: FlowConfiguration, flow_name: str, name: StepperName) -> dict[str, object]:
+def _description(
+    flow: FlowConfiguration, flow_name: str, name: StepperName, built: Stepper | None
+) -> dict[str, object]:
+    simulation = built.simulation if isinstance(built, Hybrid) else built
+    steps: dict[str, object] = {}
+    if isinstance(simulation, LargeEddySimulation):
+        steps["courant_number"] = simulation.integration.courant_number
     return {
         "flow": flow_name,
         "stepper": name.name,
         "kind": name.kind,
         "seed": "" if name.seed is None else name.seed,
         "turnover_time": flow.turnover_time,
+        "points": list(name.points or flow.large_eddy_grid.points),
+        **steps,
     }
 
 

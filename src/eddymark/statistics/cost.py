@@ -33,7 +33,7 @@ class Timing:
 
 def time_steppers(
     steppers: Mapping[str, Stepper],
-    states: Tensor,
+    states: Mapping[str, Tensor],
     *,
     turnover_time: float,
     repeats: int = 7,
@@ -49,7 +49,7 @@ def time_steppers(
 
     Arguments:
         steppers: what is timed, by name.
-        states: velocity `(batch, time, component, *grid)` at successive outputs, at least the longest history.
+        states: by name, velocity `(batch, time, component, *grid)` at successive outputs, at least the longest history.
         turnover_time: flow units.
         repeats: counted rounds, at least 5.
         turnovers: what one round makes, turnover times; at least one output.
@@ -64,8 +64,8 @@ def time_steppers(
         for _ in range(repeats + 1):
             for name, stepper in steppers.items():
                 steps = max(1, round(turnovers * turnover_time / stepper.interval))
-                made = steps * stepper.interval / turnover_time * states.shape[0]
-                seconds[name].append(_time_steps(stepper, states, steps, first=first) / made)
+                made = steps * stepper.interval / turnover_time * states[name].shape[0]
+                seconds[name].append(_time_steps(stepper, states[name], steps, first=first) / made)
     finally:
         if collecting:
             gc.enable()

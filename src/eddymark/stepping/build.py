@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from eddymark.closures.base import NoClosure
+from eddymark.closures.base import Closure, NoClosure
 from eddymark.closures.build import build_closure
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.schema import LargeEddySimulation as LargeEddySimulationConfiguration
-from eddymark.config.steppers import find_stepper
+from eddymark.config.steppers import StepperName, find_stepper, solvers
 from eddymark.errors import EddymarkError
 from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
@@ -28,6 +30,11 @@ from eddymark.stepping.stepper import Stepper
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper, root_mean_square
 from eddymark.storage import load_weights, open_trajectories
+
+AnyStepper = TypeVar("AnyStepper", bound=TrainableStepper)
+
+_ANY = 1.0
+"""Courant number of what is not stepped."""
 
 
 def select_device(experiment: Experiment) -> torch.device:
@@ -58,25 +65,49 @@ def split_files(flow: FlowConfiguration, flow_name: str, split: str, results: Pa
     return [results / flow_name / "generate" / str(shard) / f"{split}.zarr.zip" for shard in shards]
 
 
+def read_courant_number(experiment: Experiment, flow_name: str, name: str, *, results: Path) -> float:
+    """Return the Courant number of an LES: the configured one, or what its job measured.
+
+    Arguments:
+        experiment: the experiment.
+        flow_name: one of its flows.
+        name: the LES' name, or that of the model which it is a part of.
+        results: root of the results.
+
+    Raises:
+        EddymarkError: if what was measured cannot be read.
+    """
+    configured = solvers(experiment.flows[flow_name])[name].simulation.courant_number
+    if configured is not None:
+        return configured
+    path = results / flow_name / "train" / name / "timestep" / "timestep.json"
+    try:
+        return float(json.loads(path.read_bytes())["courant_number"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise EddymarkError(f"{path}: does not hold a time step ({type(error).__name__}: {error})") from error
+
+
 def build_simulation(
     flow: Flow,
     configuration: LargeEddySimulationConfiguration,
     *,
+    courant_number: float,
     dtype: torch.dtype,
     device: torch.device,
+    points: tuple[int, ...] | None = None,
 ) -> LargeEddySimulation:
-    """Return a LES of a flow on its coarse grid."""
-    solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
+    """Return a LES of a flow on its coarse grid, or on another one if points are given."""
+    solver = flow.solver(flow.coarse_grid.coarsened(points or flow.coarse_grid.points), dtype=dtype, device=device)
     closure = build_closure(
         configuration.closure,
         space=solver.space,
-        filter_width=filter_width(flow.coarse_grid),
+        filter_width=filter_width(solver.grid),
         viscosity=flow.configuration.viscosity,
     )
     return LargeEddySimulation(
         solver,
         closure=closure,
-        integration=TimeIntegration(configuration.integrator, configuration.courant_number),
+        integration=TimeIntegration(configuration.integrator, courant_number),
         interval=flow.configuration.interval,
     )
 
@@ -97,21 +128,36 @@ def dns_stepper(experiment: Experiment, flow_name: str) -> LargeEddySimulation:
     return stepper.eval()
 
 
-def trainable_stepper(experiment: Experiment, flow_name: str, model: str, seed: int) -> TrainableStepper:
-    """Return an untrained model of an experiment; its initial weights depend on nothing but the seeds and names."""
+def trainable_stepper(
+    experiment: Experiment, flow_name: str, model: str, seed: int, *, results: Path | None
+) -> TrainableStepper:
+    """Return an untrained model of an experiment; its initial weights depend on nothing but the seeds and names.
+
+    Arguments:
+        experiment: the experiment.
+        flow_name, model, seed: which one.
+        results: root of the results, where the time step of its solver is; None: only its parts are of interest, and
+            it is not going to be stepped.
+    """
     device, dtype = select_device(experiment), select_precision(experiment)
     flow = build_flow(experiment.flows[flow_name])
+    solver = flow.configuration.surrogates[model].solver
+    courant_number = _ANY
+    if solver is not None and results is not None:
+        courant_number = read_courant_number(experiment, flow_name, model, results=results)
     words = generator(experiment.seed, flow_name, model, seed, "initial weights").integers(2**63)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(words))
-        return _assemble(flow, model, dtype=dtype, device=device)
+        return _assemble(flow, model, courant_number, dtype=dtype, device=device)
 
 
-def _assemble(flow: Flow, model: str, *, dtype: torch.dtype, device: torch.device) -> TrainableStepper:
+def _assemble(
+    flow: Flow, model: str, courant_number: float, *, dtype: torch.dtype, device: torch.device
+) -> TrainableStepper:
     surrogate = flow.configuration.surrogates[model]
     if surrogate.kind == "les":
         assert surrogate.solver is not None
-        return build_simulation(flow, surrogate.solver, dtype=dtype, device=device)
+        return build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
     assert surrogate.operator is not None
     solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
     static = flow.static_fields(solver.space)
@@ -128,7 +174,7 @@ def _assemble(flow: Flow, model: str, *, dtype: torch.dtype, device: torch.devic
     operator = _converted(operator, dtype=dtype, device=device)
     if surrogate.kind == "hybrid":
         assert surrogate.solver is not None
-        simulation = build_simulation(flow, surrogate.solver, dtype=dtype, device=device)
+        simulation = build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
         return Hybrid(simulation, operator=operator, static_fields=static)
     interval = flow.configuration.interval
     return Surrogate(
@@ -163,28 +209,62 @@ def build_stepper(experiment: Experiment, flow_name: str, folder: str, *, result
     name = find_stepper(experiment.flows[flow_name], folder)
     if name.kind == "control":
         return _control(experiment, flow_name, name.name, results=results)
-    stepper = untrained_stepper(experiment, flow_name, folder)
-    if name.seed is not None:
-        weights = results / flow_name / "train" / name.name / f"seed{name.seed}" / "weights.safetensors"
-        load_weights(weights, stepper)
-    return stepper
+    stepper = untrained_stepper(experiment, flow_name, folder, results=results)
+    return _with_weights(stepper, name, results / flow_name)
 
 
-def untrained_stepper(experiment: Experiment, flow_name: str, folder: str) -> TrainableStepper:
+def untrained_stepper(experiment: Experiment, flow_name: str, folder: str, *, results: Path) -> TrainableStepper:
     """Return a LES, or a model with its initial weights, ready to run.
 
     Arguments:
         experiment: the experiment.
         flow_name: one of its flows.
         folder: the stepper's folder name (see `eddymark.config.steppers`); neither `dns` nor a control.
+        results: root of the results, where time steps are.
+    """
+    name = find_stepper(experiment.flows[flow_name], folder)
+    if name.seed is not None:
+        return trainable_stepper(experiment, flow_name, name.name, name.seed, results=results).eval()
+    courant_number = read_courant_number(experiment, flow_name, name.name, results=results)
+    return untrained_simulation(experiment, flow_name, name.name, courant_number=courant_number)
+
+
+def untrained_simulation(
+    experiment: Experiment, flow_name: str, name: str, *, courant_number: float = _ANY
+) -> LargeEddySimulation:
+    """Return an LES as it is before any training.
+
+    Arguments:
+        experiment: the experiment.
+        flow_name: one of its flows.
+        name: the LES' name, or that of the model which it is a part of.
+        courant_number: its time step; may be left out if it is not stepped.
     """
     configuration = experiment.flows[flow_name]
-    name = find_stepper(configuration, folder)
-    if name.seed is not None:
-        return trainable_stepper(experiment, flow_name, name.name, name.seed).eval()
     device, dtype = select_device(experiment), select_precision(experiment)
-    simulation = configuration.large_eddy_simulations[name.name]
-    return build_simulation(build_flow(configuration), simulation, dtype=dtype, device=device).eval()
+    solver = solvers(configuration)[name]
+    simulation = build_simulation(
+        build_flow(configuration),
+        solver.simulation,
+        courant_number=courant_number,
+        dtype=dtype,
+        device=device,
+        points=solver.points,
+    )
+    return simulation.eval()
+
+
+def load_closure(experiment: Experiment, flow_name: str, folder: str, *, results: Path) -> Closure:
+    """Return the closure of an LES of the comparison, a fitted one with its constants."""
+    name = find_stepper(experiment.flows[flow_name], folder)
+    return _with_weights(untrained_simulation(experiment, flow_name, name.name), name, results / flow_name).closure
+
+
+def _with_weights(stepper: AnyStepper, name: StepperName, results: Path) -> AnyStepper:
+    """Load the weights of a trained stepper from the results of its flow."""
+    if name.seed is not None:
+        load_weights(results / "train" / name.name / f"seed{name.seed}" / "weights.safetensors", stepper)
+    return stepper
 
 
 def _control(experiment: Experiment, flow_name: str, name: str, *, results: Path) -> Stepper:

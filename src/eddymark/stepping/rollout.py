@@ -36,7 +36,8 @@ class Rollout:
     """Trajectories that a stepper made.
 
     Arguments:
-        velocity: `(batch, steps + 1, component, *grid)`, initial state first, NaN after a failure.
+        velocity: what is kept of each output, `(batch, steps + 1, component, *grid)`, initial state first, NaN after a
+            failure.
         failures: what went wrong; empty if nothing did.
     """
 
@@ -49,6 +50,7 @@ def rollout(
     initial: Tensor,
     steps: int,
     *,
+    keep: Callable[[Tensor], Tensor] | None = None,
     progress: Callable[[int], object] | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Rollout:
@@ -61,6 +63,7 @@ def rollout(
         stepper: what advances the states.
         initial: velocity `(batch, history, component, *grid)`, oldest first.
         steps: number of outputs.
+        keep: what is kept of each output, by default all of it; the stepper goes on from the whole.
         progress: called with the number of finished steps.
         checkpoints: where to go on from, and to store outputs.
 
@@ -70,8 +73,9 @@ def rollout(
     past = initial
     batch = initial.shape[0]
     first = initial[:, -1]
-    velocity = first.new_full((batch, steps + 1, *first.shape[1:]), torch.nan)
-    velocity[:, 0] = first
+    kept = first if keep is None else keep(first)
+    velocity = kept.new_full((batch, steps + 1, *kept.shape[1:]), torch.nan)
+    velocity[:, 0] = kept
     limit = BLOW_UP * first.flatten(1).square().mean(dim=1)
     alive = list(range(batch))
     failures: list[Failure] = []
@@ -98,7 +102,7 @@ def rollout(
                 output, past = output[sane], past[sane]
             if not alive:
                 break
-            velocity[alive, step] = output
+            velocity[alive, step] = output if keep is None else keep(output)
             # In one piece of memory, as it comes out of a checkpoint: sums over another layout round differently.
             past = torch.cat([past[:, 1:], output.unsqueeze(1)], dim=1).contiguous()
             if progress is not None:

@@ -60,8 +60,8 @@ def cost_and_accuracy(view: View) -> Figure:
     lost = [row.name for row in rows if not math.isfinite(row[SPECTRUM].value)]
     missing = f" Without a spectrum, because they blew up: {enumeration(lost)}." if lost else ""
     caption = (
-        "Lower left is better; bars are 95 % intervals; hollow symbols lost at least one rollout and are "
-        "not ranked. On the Pareto front (grey steps), where no other model on this grid is both cheaper and more "
+        "Lower left is better; bars are 95 % intervals; hollow symbols lost at least one rollout, or resolve fewer "
+        "shells, and are not ranked. On the Pareto front (grey steps), where no other model is both cheaper and more "
         f"accurate: {names}.{missing}{view.survivors_note}"
     )
     return Figure(
@@ -88,7 +88,7 @@ def _scatter(axes: matplotlib.axes.Axes, view: View, points: list[tuple[Standing
             yerr=vertical,
             ecolor=style.colour,
             elinewidth=0.9,
-            markerfacecolor=style.colour if row.survived == row.rollouts else "white",
+            markerfacecolor=style.colour if row.comparable else "white",
             zorder=2,
             **style.point,
         )

@@ -48,8 +48,11 @@ class View:
 
     @property
     def main(self) -> list[StepperResults]:
-        """The LES and learned models to draw: all if they are few, else the no-model LES and the best."""
-        names = [row.name for row in self.standings if row.kind in COMPETING]
+        """The LES and learned models to draw: all if they are few, else the no-model LES and the best.
+
+        A coarser LES, whose statistics are those of fewer shells, is drawn in no figure but those of cost and survival.
+        """
+        names = [row.name for row in self.standings if row.kind in COMPETING and row.fewer_shells is None]
         if len(names) > LINES:
             ranked = [row.name for row in rank(self.standings, SPECTRUM)]
             wanted = [name for name in (self.flow.no_model,) if name] + ranked + names
