@@ -462,6 +462,11 @@ def test_what_isotropic_turbulence_rules_out(
             "1: expected fewer points than the DNS on each axis [64, 64], found [64, 64]",
         ),
         (
+            {"alternative_grids": [[66, 66]], "direct_numerical_simulation.points": [128, 128]},
+            "0: expected at most 2 times the points of large_eddy_grid [32, 32] (of DNS states, no more is kept), "
+            "found [66, 66]",
+        ),
+        (
             {"alternative_grids": [[12, 12]]},
             "0: expected a grid that resolves the forced wavenumber 4, found [12, 12], up to 3",
         ),

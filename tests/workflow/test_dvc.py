@@ -58,7 +58,8 @@ TRAINED = FNO | {
 }
 STEPPERS = ("dns", "no_model", "fno-seed0", "fitted_viscosity-seed0", "persistence", "matched_noise")
 VALIDATED = {f"kolmogorov/validate/{name}" for name in (*STEPPERS, "constrained_noise", "apriori", "cost")}
-ALL = TRAINED | VALIDATED | {"kolmogorov/generate/0"}
+MEASURED = {f"kolmogorov/train/{name}/timestep" for name in ("no_model", "fitted_viscosity")}
+ALL = TRAINED | VALIDATED | MEASURED | {"kolmogorov/generate/0"}
 MODEL = "results/kolmogorov/train/fno/seed0"
 WEIGHTS = f"{MODEL}/weights.safetensors"
 COMPUTES = "EDDYMARK_TEST_COMPUTES" in os.environ
@@ -155,7 +156,7 @@ def replace_drivers(project: Project) -> None:
     if COMPUTES:
         return
     driver, stages = Path(__file__).with_name("drivers.py"), project.folder / "src" / "eddymark" / "stages"
-    for stage in ("generate", "train", "validate", "apriori", "cost", "report"):
+    for stage in ("generate", "timestep", "train", "validate", "apriori", "cost", "report"):
         shutil.copy(driver, stages / f"{stage}.py")
 
 
@@ -325,8 +326,9 @@ def test_both_entrances_compute_the_same_files(tmp_path: Path) -> None:
     first.execute("snakemake", "--cores", "2", f"results/{target}/signature.json")
     second = new_project(tmp_path / "dvc")
     second.execute("eddymark", "dvc", "write")
-    assert second.repro("validate_trained-kolmogorov@fitted_viscosity-seed0") == {
+    assert second.repro("validate_measured_trained-kolmogorov@fitted_viscosity-seed0") == {
         "kolmogorov/generate/0",
+        "kolmogorov/train/fitted_viscosity/timestep",
         "kolmogorov/train/fitted_viscosity/seed0",
         target,
     }
@@ -335,5 +337,6 @@ def test_both_entrances_compute_the_same_files(tmp_path: Path) -> None:
         record = json.loads((project.folder / "results" / folder / "signature.json").read_text())
         return {"signature": record["signature"]} | record["outputs"]
 
-    for folder in ("kolmogorov/generate/0", "kolmogorov/train/fitted_viscosity/seed0", target):
+    model = "kolmogorov/train/fitted_viscosity"
+    for folder in ("kolmogorov/generate/0", f"{model}/timestep", f"{model}/seed0", target):
         assert digests(first, folder) == digests(second, folder)

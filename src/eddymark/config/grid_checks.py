@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from eddymark.config.findings import Problem, show
 from eddymark.config.schema import Flow
-from eddymark.config.steppers import longest_history, needs_unfiltered_states
+from eddymark.config.steppers import FINEST_GRID, longest_history, needs_unfiltered_states
 
 Points = tuple[int, ...]
 
@@ -41,6 +41,11 @@ def _check_states(path: tuple[str | int, ...], points: Points, flow: Flow) -> It
         yield Problem(path, f"a grid that is coarser, or finer, than large_eddy_grid {show(main.points)}", show(points))
     elif fine is not None and any(n >= m for n, m in zip(points, fine.points, strict=False)):
         yield Problem(path, f"fewer points than the DNS on each axis {show(fine.points)}", show(points))
+    elif any(n > FINEST_GRID * m for n, m in pairs):
+        expected = (
+            f"at most {FINEST_GRID} times the points of large_eddy_grid {show(main.points)} (of DNS states, no more "
+        )
+        yield Problem(path, expected + "is kept)", show(points))
     elif main.filter.type != "sharp" and main.filter.width is None:
         expected = f"no alternative grids, or large_eddy_grid.filter.width: the {main.filter.type} filter of all grids"
         yield Problem(path, expected, show(points))

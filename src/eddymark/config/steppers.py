@@ -13,6 +13,10 @@ CONTROLS = ("persistence", "matched_noise", "constrained_noise")
 """Steppers that know nothing, shown beside all others."""
 
 
+FINEST_GRID = 2
+"""Points per axis of the finest alternative grid, in those of `large_eddy_grid`: DNS states are kept up to there."""
+
+
 @dataclass(frozen=True)
 class StepperName:
     """One row of the comparison.

@@ -18,7 +18,7 @@ from eddymark.errors import EddymarkError
 from eddymark.filters import GridFilter
 from eddymark.flows.base import Flow, Scales, turbulence_scales
 from eddymark.flows.subgrid import subgrid_stress
-from eddymark.flows.unfiltered import compact_space, kept_outputs
+from eddymark.flows.unfiltered import kept_outputs, kept_space
 from eddymark.grid import Grid
 from eddymark.progress import Progress
 from eddymark.randomness import generator
@@ -44,10 +44,10 @@ class SampledRuns:
         stress: true subgrid-scale stress in some outputs of the test trajectories, reduced, `(trajectory, output,
             d(d+1)/2 − 1, *coarse grid)`.
         stress_outputs: which outputs of each test trajectory these are.
-        unfiltered: DNS states of some outputs of the validation and test trajectories, `(trajectory, output, component,
-            *unfiltered grid)`.
+        unfiltered: DNS states, before they are filtered, of some outputs of the validation and test trajectories,
+            `(trajectory, output, component, *unfiltered grid)`.
         unfiltered_outputs: which outputs of each trajectory these are.
-        unfiltered_grid: the smallest grid that holds all modes of the DNS.
+        unfiltered_grid: the smallest grid that holds their modes.
     """
 
     velocity: dict[str, NDArray[np.float32]]
@@ -117,7 +117,7 @@ def sample_runs(
     first, last = wanted[0], wanted[-1]
     stress_outputs = spread_outputs(stretches["test"])
     stressed = sorted({begin + output for begin, _ in stretches["test"] for output in stress_outputs})
-    compact = compact_space(space)
+    compact = kept_space(space, flow.coarse_grid)
     unfiltered_outputs = kept_outputs(stretches, stress_outputs)
     kept = sorted(
         {begin + one for split, chosen in unfiltered_outputs.items() for begin, _ in stretches[split] for one in chosen}
@@ -153,7 +153,7 @@ def sample_runs(
             if len(stresses) < len(stressed) and output == stressed[len(stresses)]:
                 stresses.append(subgrid_stress(restrict, spectrum).float().cpu())
             if len(unfiltered) < len(kept) and output == kept[len(unfiltered)]:
-                unfiltered.append(compact.to_physical(spectrum).float().cpu())
+                unfiltered.append(compact.to_physical(space.resample(spectrum, compact)).float().cpu())
             now = turbulence_scales(space, spectrum, viscosity=configuration.viscosity)
             if output >= first:
                 scales.append(torch.tensor(astuple(now), dtype=torch.float64))

@@ -22,7 +22,7 @@ class GridStates:
     """States of the validation or test trajectories of a flow on an LES grid.
 
     On `large_eddy_grid` these are the filtered DNS. If the filter is sharp, what a coarser grid resolves is a part of
-    them. All other states are filtered from the unfiltered DNS, of which a few outputs are kept.
+    them. All other states are filtered from the DNS states of a few outputs that are kept for this.
 
     Arguments:
         flow: the flow.
