@@ -175,7 +175,7 @@ def test_jobs_that_have_not_run_are_named_and_those_that_need_them_counted(
     assert not show(jobs, results, jobs, ["--results", "my results"], discard=False)
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == (f"{results / TRAIN} has not run; make it: eddymark train kolmogorov fno 0 --results 'my results'")
-    assert rest[0].startswith("16 of 19 jobs intact")
+    assert rest[0].startswith("20 of 23 jobs intact")
     assert rest[1:] == ["2 jobs have to run again after those above"]
 
 
