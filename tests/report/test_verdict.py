@@ -240,7 +240,7 @@ def test_each_score_has_its_own_leader(dimensions: int, score: Score) -> None:
     assert "the hybrid b (0.10 [0.00, 0.20])" in detail(result, f"Lowest {score.title}")
     assert "ahead of the LES a" in detail(result, f"Lowest {score.title}")
     assert "the LES a" in detail(result, f"Lowest {UPPER_SPECTRUM.title}")
-    assert "not separated by the intervals from b" in detail(result, f"Lowest {SPECTRUM.title}")
+    assert "not separated by the intervals from b" in detail(result, f"Lowest {SPECTRUM.title}:")
 
 
 def test_a_longer_decorrelation_time_is_better() -> None:

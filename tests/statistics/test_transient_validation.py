@@ -33,7 +33,7 @@ def experiment(**validation: Any) -> Experiment:
         "initial_state": {"spectrum": "mcwilliams", "energy": 1.0, "peak_wavenumber": 2.0},
         "sampling": {"shards": 2, "spin_up": 0, "interval": 0.2, "splits": runs},
         "validation": FLOW["validation"] | {"rollout_length": 2, "statistics_start": 0.4, "windows": 3} | validation,
-        "large_eddy_simulations": {"no_model": {}},
+        "large_eddy_simulations": {"no_model": {"courant_number": 2.0}},
     }
     flow = FLOW | changes
     return Experiment.model_validate({"name": "tiny", "seed": 1, "device": "cpu", "flows": {"box": flow}})

@@ -165,7 +165,9 @@ class _Sampler:
                 if reached <= self.limit:
                     break
                 # The flow has become faster on the way: take the interval again with the step that its end allows.
-                steps = _finer(steps, reached, self.limit, where=f"DNS of {self.name}, output {output + 1}")
+                before = float(rate.max()) * interval / steps
+                where = f"DNS of {self.name}, output {output + 1}"
+                steps = _finer(steps, before, reached, self.limit, where=where)
             # In one piece of memory, as it comes out of a checkpoint: sums over another layout round differently.
             spectrum = ahead.contiguous()
             injected = torch.as_tensor(ledger.injected).double().cpu() / interval
@@ -286,8 +288,11 @@ def _scales(evolution: list[Tensor], *, transient: bool) -> tuple[Scales, Scales
     return replace(first, resolution=lowest), final
 
 
-def _finer(steps: int, reached: float, limit: float, *, where: str) -> int:
+def _finer(steps: int, before: float, reached: float, limit: float, *, where: str) -> int:
     """Return a number of steps which would have kept the Courant number within its limit."""
     if not np.isfinite(reached) or reached > 10 * limit:
-        raise EddymarkError(f"{where}: unstable time step, Courant number {reached:.3g}; lower courant_number")
+        raise EddymarkError(
+            f"{where}: unstable time step, Courant number {before:.3g} before the interval and {reached:.3g} after it; "
+            "lower courant_number"
+        )
     return int(np.ceil(1.1 * steps * reached / limit))
