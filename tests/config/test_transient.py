@@ -139,3 +139,21 @@ def test_what_does_not_fit_a_steady_flow_is_one_line(tmp_path: Path, key: str, v
     with pytest.raises(ConfigurationError) as raised:
         load(tmp_path, (key, value), flow={})
     assert line in str(raised.value)
+
+
+def test_a_source_of_a_transient_flow_has_trajectories_for_each_split(tmp_path: Path) -> None:
+    files = tmp_path / "u.h5"
+    files.write_bytes(b"fields")
+    given = (("initial_state", None), ("direct_numerical_simulation", None), ("sampling.shards", 1))
+    chosen = {"train": ["0-4"], "validation": [5], "test": ["6-8"]}
+    load(tmp_path / "good", *given, ("source", {"files": str(files), "trajectories": chosen}))
+    for trajectories, line in (
+        (None, "source.trajectories: expected trajectories for each split (mcwilliams is transient"),
+        (
+            chosen | {"train": ["0-3"]},
+            "splits.train.runs: expected 4, the number of trajectories in source.trajectories",
+        ),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            load(tmp_path / "bad", *given, ("source", {"files": str(files), "trajectories": trajectories}))
+        assert line in str(raised.value)
