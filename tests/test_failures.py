@@ -120,6 +120,7 @@ def eddymark(disk: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_job_on_a_full_disk_publishes_nothing_and_its_rerun_finishes(small_disk: Path) -> None:
     results = small_disk / "results"
     message = f"no space left on {results}; free some and run again"
+    earlier: dict[Path, bytes] = {}
     for arguments, folder, leaving in (
         (("generate", "flow", "0"), "flow/generate/0", 60_000),
         (("generate", "flow", "1"), "flow/generate/1", 0),
@@ -132,10 +133,12 @@ def test_a_job_on_a_full_disk_publishes_nothing_and_its_rerun_finishes(small_dis
         assert "Traceback" not in failed.stdout
         assert not (results / folder / RECORD).exists()
         assert not any((results / folder / name).exists() for name in OUTPUTS[folder.split("/")[1]])
+        assert {path: path.read_bytes() for path in earlier} == earlier
         filler.unlink()
         finished = eddymark(small_disk, *arguments)
         assert finished.returncode == 0, finished.stdout
         assert (results / folder / RECORD).exists()
+        earlier |= {path: path.read_bytes() for path in (results / folder).iterdir()}
 
 
 def last_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -56,6 +56,16 @@ def test_equal_data_gives_equal_bytes_in_one_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr.zip", "b.zarr.zip"]
 
 
+def test_a_shard_without_trajectories_adds_none(tmp_path: Path) -> None:
+    parts = [dataset(trajectories=0), dataset(trajectories=2, seed=1)]
+    paths = [tmp_path / f"{index}.zarr.zip" for index in range(2)]
+    for path, part in zip(paths, parts, strict=True):
+        write_trajectories(path, part)
+    joined = read_trajectories(paths)
+    xr.testing.assert_identical(joined["velocity"], parts[1]["velocity"])
+    assert joined["run"].dtype == np.int64
+
+
 def test_shards_are_joined_and_their_scales_averaged(tmp_path: Path) -> None:
     parts = [dataset(seed=0, turnover_time=2.0), dataset(seed=1, trajectories=2, turnover_time=3.0)]
     paths = [tmp_path / f"{index}.zarr.zip" for index in range(2)]

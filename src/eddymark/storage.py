@@ -65,7 +65,7 @@ def trajectory_dataset(
     )
     dataset["velocity"].attrs = {"long_name": "velocity", "units": "flow velocity units"}
     if runs is not None:
-        dataset = dataset.assign_coords(run=("trajectory", np.asarray(runs)))
+        dataset = dataset.assign_coords(run=("trajectory", np.asarray(runs, dtype=np.int64)))
     return dataset
 
 

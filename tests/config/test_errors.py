@@ -10,7 +10,7 @@ import pytest
 from eddymark.cli import main
 from eddymark.config import ConfigurationError, experiment_from_mapping, load_experiment
 from eddymark.flows.build import build_flow
-from eddymark.flows.sampling import schedule
+from eddymark.flows.schedule import stretches
 from tests.small_experiment import ABSENT, write_experiment
 
 FLOW = "flows/kolmogorov.yaml"
@@ -30,7 +30,8 @@ BAD: list[tuple[str, str, Any, str]] = [
         FLOW,
         "type",
         "kolmogorof",
-        "type: expected a flow type (forced_isotropic, kolmogorov), found 'kolmogorof'; did you mean kolmogorov?",
+        "type: expected a flow type (decaying_isotropic, forced_isotropic, kolmogorov, mcwilliams), found "
+        "'kolmogorof'; did you mean kolmogorov?",
     ),
     (
         FLOW,
@@ -520,7 +521,7 @@ def test_lengths_are_rounded_to_intervals_as_the_data_are(tmp_path: Path) -> Non
         (FNO, "objective.curriculum.1.unroll", 67),
     ]
     experiment = load_experiment([write_experiment(tmp_path, *changes)])
-    first, last = schedule(build_flow(experiment.flows["kolmogorov"]))["train"][0]
+    first, last = stretches(build_flow(experiment.flows["kolmogorov"]))["train"][0]
     assert last - first == 67
     with pytest.raises(ConfigurationError, match=r"unroll: expected at most 67 intervals"):
         load_experiment([write_experiment(tmp_path, *changes, (FNO, "objective.curriculum.1.unroll", 68))])

@@ -18,7 +18,8 @@ from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.flows.base import Flow, reflect, turbulence_scales
 from eddymark.flows.build import build_flow
-from eddymark.flows.sampling import SampledRuns, sample_runs, schedule
+from eddymark.flows.sampling import SampledRuns, sample_runs
+from eddymark.flows.schedule import stretches
 from eddymark.grid import Grid, SpectralSpace
 from tests.stopping import StoppedError, stop_after_checkpoint
 
@@ -99,7 +100,7 @@ def test_scales_of_a_known_field() -> None:
 def test_splits_never_overlap_and_keep_the_gap(name: str) -> None:
     case = flow(name)
     sampling = case.configuration.sampling
-    parts = sorted(part for stretches in schedule(case).values() for part in stretches)
+    parts = sorted(part for cuts in stretches(case).values() for part in cuts)
     assert parts[0][0] == round(sampling.spin_up / sampling.interval)
     for (_, end), (start, _) in pairwise(parts):
         assert start - end == round(sampling.gap / sampling.interval) > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,9 +82,7 @@ def write_data(folder: Path, grid: Grid, random: np.random.Generator, resolution
                     "nominal_turnover_time": 0.8,
                     "taylor_reynolds_number": 54.3 if d == 3 else 120.0,
                     "resolution": resolution,
-                    "energy_budget": json.dumps(
-                        {"injection": 1.0, "relative_residual": 0.003, "relative_drift": -0.005}
-                    ),
+                    "energy_budget": json.dumps({"supply": 1.0, "relative_residual": 0.003, "relative_drift": -0.005}),
                 },
                 runs=[2 * shard, 2 * shard + 1],
             )
@@ -131,10 +130,13 @@ def write_training(folder: Path, fake: Fake, random: np.random.Generator) -> Non
     record(folder, 140.0, training_seconds=135.0)
 
 
-def write_stepper(folder: Path, fake: Fake, flow: str, grid: Grid, random: np.random.Generator) -> None:
+def write_stepper(
+    folder: Path, fake: Fake, flow: str, grid: Grid, random: np.random.Generator, *, windows: int = 1
+) -> None:
+    """Write results of a stepper; with several windows, of a flow that decays over a time of 3, as long as its DNS."""
     folder.mkdir(parents=True)
     d = grid.dimension
-    time = np.arange(0, LENGTH + 1e-9, INTERVAL)
+    time = np.arange(0, (LENGTH if windows == 1 else TEST_LENGTH) + 1e-9, INTERVAL)
     n = TRAJECTORIES
     shared = np.random.default_rng(7)  # all start from the same states
     length = len(time) if fake.kind != "floor" else int(TEST_LENGTH / INTERVAL) + 1
@@ -146,6 +148,8 @@ def write_stepper(folder: Path, fake: Fake, flow: str, grid: Grid, random: np.ra
     failure_time = np.full(n, np.nan)
     cause = np.full(n, "", dtype=object)
     energy = 0.5 * (1 + 0.1 * np.cumsum(random.standard_normal((n, length)), axis=1) / np.sqrt(length))
+    if windows > 1:
+        energy *= np.exp(-time[:length] / 3)
     enstrophy = 8 * (1 + fake.slope * np.clip(time[:length] / 4, 0, 1)) * (energy / 0.5)
     for trajectory in range(fake.failures):
         failure_time[trajectory] = 2.0 + trajectory
@@ -172,17 +176,20 @@ def write_stepper(folder: Path, fake: Fake, flow: str, grid: Grid, random: np.ra
     alive = np.isnan(failure_time)
     spectrum[~alive] = np.nan
     density[~alive] = np.nan
+    ends = np.linspace(0, length - 1, windows + 1).astype(int)
+    share = np.exp(-time[ends[1:]] / 3).reshape(-1, 1) if windows > 1 else np.ones((1, 1))
     data = {
         "kinetic_energy": (("trajectory", "time"), energy),
         "enstrophy": (("trajectory", "time"), enstrophy),
         "divergence": (("trajectory", "time"), np.full((n, length), 1e-7)),
-        "energy_spectrum": (("trajectory", "shell"), spectrum),
-        "vorticity_density": (("trajectory", "vorticity_bin"), density),
-        "increment_density": (("trajectory", "increment_bin"), density),
+        "energy_spectrum": (("trajectory", "window", "shell"), spectrum[:, None] * share),
+        "vorticity_density": (("trajectory", "window", "vorticity_bin"), np.repeat(density[:, None], windows, axis=1)),
+        "increment_density": (("trajectory", "window", "increment_bin"), np.repeat(density[:, None], windows, axis=1)),
         "failure_time": ("trajectory", failure_time),
         "failure_cause": ("trajectory", cause.astype(str)),
     }
     coords = {"time": time[:length], "shell": shells, "vorticity_bin": bins, "increment_bin": bins}
+    coords |= {"window_start": ("window", time[ends[:-1] + 1]), "window_end": ("window", time[ends[1:]])}
     if fake.kind != "floor":
         lead = np.arange(INTERVAL, TEST_LENGTH + 1e-9, INTERVAL)
         growth = 1 / (1 + np.exp(-(lead[None, :] - fake.decorrelation - 0.3 * random.standard_normal((n, 1))) * 1.3))
@@ -257,24 +264,21 @@ def write_apriori(folder: Path, flow: str, fakes: list[Fake]) -> None:
     record(folder, 5.0)
 
 
-def write_tree(results: Path) -> Experiment:
-    """Write all artifacts of a 2-D and a 3-D flow."""
-    experiment = Experiment.model_validate(
-        {
-            "name": "synthetic",
-            "seed": 1,
-            "flows": {"kolmogorov": flow_mapping(2), "forced_isotropic": flow_mapping(3)},
-        }
-    )
+def write_tree(results: Path, flows: dict[str, dict[str, Any]] | None = None) -> Experiment:
+    """Write all artifacts of some flows: a 2-D and a 3-D one unless others are given."""
+    mappings = flows or {"kolmogorov": flow_mapping(2), "forced_isotropic": flow_mapping(3)}
+    experiment = Experiment.model_validate({"name": "synthetic", "seed": 1, "flows": mappings})
     random = np.random.default_rng(0)
-    for dimensions, (name, flow) in zip((2, 3), experiment.flows.items(), strict=True):
+    for name, flow in experiment.flows.items():
+        dimensions = len(flow.sides)
         grid = Grid(flow.large_eddy_grid.points, flow.sides)
         write_data(results / name / "generate", grid, random, resolution=1.2 if dimensions == 3 else 0.8)
         for fake in STEPPERS[dimensions]:
             folder = fake.name if fake.seed is None else f"{fake.name}-seed{fake.seed}"
             if fake.seed is not None:
                 write_training(results / name / "train" / fake.name / f"seed{fake.seed}", fake, random)
-            write_stepper(results / name / "validate" / folder, fake, name, grid, random)
+            place = results / name / "validate" / folder
+            write_stepper(place, fake, name, grid, random, windows=flow.validation.windows)
         write_apriori(results / name / "validate" / "apriori", name, STEPPERS[dimensions])
         write_costs(results / name / "validate" / "cost", name, STEPPERS[dimensions])
     return experiment

@@ -124,7 +124,7 @@ def test_the_page_is_light(folder: Path) -> None:
 
 def test_the_verdicts_follow_from_the_scores(outline: Outline) -> None:
     assert (
-        "A learned model wins: the hybrid cnn_hybrid has a time-averaged spectrum error of 0.030 [0.028, "
+        "A learned model wins: the hybrid cnn_hybrid has a spectrum error of 0.030 [0.028, "
         "0.032] decades, 1.5 × the sampling floor, below that of the best LES, fitted_viscosity (0.062 "
         "[0.058, 0.066], 3.1 × the sampling floor), outside the 95 % intervals; 4 of 4 rollouts of "
         "cnn_hybrid survived" in outline.text
@@ -132,7 +132,7 @@ def test_the_verdicts_follow_from_the_scores(outline: Outline) -> None:
     assert "at the lower cost of the best LES (0.0110 s) no learned model is affordable" in outline.text
     assert (
         "Not ranked, because rollouts failed and scores would be those of survivors only: smagorinsky (2 of 4 "
-        "survived, median failure at 2.50 turnover times, time-averaged spectrum error of the survivors 0.39 "
+        "survived, median failure at 2.50 turnover times, spectrum error of the survivors 0.39 "
         "[0.37, 0.42] decades) and fno_one_step (0 of 4 survived, median failure at 3.50 turnover times)"
         in outline.text
     )

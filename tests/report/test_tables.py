@@ -72,7 +72,7 @@ def test_good_data_carry_no_warning(flow: FlowResults) -> None:
 
 
 def test_each_defect_of_the_data_has_its_warning(flow: FlowResults) -> None:
-    budget = json.dumps({"injection": 2.0, "relative_residual": -0.05, "relative_drift": -0.03})
+    budget = json.dumps({"supply": 2.0, "relative_residual": -0.05, "relative_drift": -0.03})
     changes = {"resolution": 0.9, "turnover_time": 1.0, "energy_budget": budget}
     attributes = tuple({**one, **changes} for one in flow.data.attributes)
     warnings = quality(replace(flow, data=replace(flow.data, attributes=attributes))).warnings
@@ -84,8 +84,8 @@ def test_each_defect_of_the_data_has_its_warning(flow: FlowResults) -> None:
 
 def test_the_budget_is_that_of_generation_weighted_over_shards(flow: FlowResults) -> None:
     shares = [
-        {"injection": 1.0, "relative_residual": 0.04, "relative_drift": -0.03},
-        {"injection": 3.0, "relative_residual": -0.04, "relative_drift": 0.01},
+        {"supply": 1.0, "relative_residual": 0.04, "relative_drift": -0.03},
+        {"supply": 3.0, "relative_residual": -0.04, "relative_drift": 0.01},
     ]
     attributes = tuple({"energy_budget": json.dumps(one)} for one in shares)
     balance = replace(flow.data, attributes=attributes).energy_budget

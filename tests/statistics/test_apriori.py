@@ -12,7 +12,7 @@ import torch
 from eddymark.cli import main
 from eddymark.config.schema import Filter
 from eddymark.filters import GridFilter
-from eddymark.flows.sampling import spread_outputs
+from eddymark.flows.schedule import spread_outputs
 from eddymark.flows.subgrid import subgrid_stress
 from eddymark.grid import Grid
 from eddymark.solvers.periodic import NavierStokes

@@ -13,14 +13,53 @@ from eddymark.statistics.distributions import INCREMENT_BINS, VORTICITY_BINS
 from eddymark.statistics.measure import Scales, Window, measure, measure_scales, unrelated_trajectories
 
 Fields = Callable[..., Tensor]
-UNIT = Scales(vorticity=1.0, increment=1.0)
+UNIT = Scales(vorticity=(1.0,), increment=(1.0,))
 
 
 def test_window_includes_its_ends_and_never_the_initial_state() -> None:
     time = np.array([0.0, 0.2, 0.4, 0.2 * 3, 0.8])
-    assert time[Window(start=0.4, end=0.6).contains(time)].tolist() == [0.4, 0.2 * 3]
-    assert time[Window(start=0.0).contains(time)].tolist() == time[1:].tolist()
-    assert time[Window(start=-np.inf).contains(time)].tolist() == time.tolist()
+    assert Window(start=0.4, end=0.6).slices(time) == [slice(2, 4)]
+    assert Window(start=0.0).slices(time) == [slice(1, 5)]
+    assert Window(start=-np.inf).slices(time) == [slice(0, 5)]
+
+
+def test_a_window_is_divided_into_equal_parts_without_gap_or_overlap() -> None:
+    time = 0.1 * np.arange(14)
+    assert Window(start=0.4, parts=3).slices(time) == [slice(4, 8), slice(8, 11), slice(11, 14)]
+    assert Window(start=0.0, end=0.4, parts=4).slices(time) == [slice(n, n + 1) for n in (1, 2, 3, 4)]
+    with pytest.raises(ValueError, match="holds no state"):
+        Window(start=1.2, parts=3).slices(time)
+
+
+def test_each_part_is_averaged_and_normalised_by_itself(square: Grid, random_phases: Fields) -> None:
+    velocity = random_phases(square, trajectories=3, times=7, seed=11)
+    velocity = velocity * (0.7 ** torch.arange(7, dtype=torch.float64)).view(1, 7, 1, 1, 1)
+    window = Window(start=1.0, parts=3)
+    scales = measure_scales(velocity, grid=square, interval=1.0, window=window)
+    found = measure(velocity, grid=square, interval=1.0, window=window, scales=scales)
+    assert found["window_start"].values.tolist() == [1.0, 3.0, 5.0]
+    assert found["window_end"].values.tolist() == [2.0, 4.0, 6.0]
+    for number, part in enumerate((slice(1, 3), slice(3, 5), slice(5, 7))):
+        own = measure_scales(velocity[:, part], grid=square, interval=1.0, window=Window(-np.inf))
+        assert scales.vorticity[number] == pytest.approx(own.vorticity[0])
+        alone = measure(velocity[:, part], grid=square, interval=1.0, window=Window(-np.inf), scales=own)
+        for name in ("energy_spectrum", "vorticity_density", "vorticity_fourth", "mean_enstrophy"):
+            np.testing.assert_allclose(found[name][:, number], alone[name][:, 0], rtol=1e-12)
+    # The spread of the normalised vorticity stays, though the flow loses nine tenths of its energy per part.
+    bins = found["vorticity_bin"]
+    spread = np.sqrt((found["vorticity_density"] * bins**2).sum("vorticity_bin") * VORTICITY_BINS.width)
+    np.testing.assert_allclose(spread, 1, rtol=0.15)
+
+
+def test_a_trajectory_that_fails_counts_in_the_parts_before(square: Grid, random_phases: Fields) -> None:
+    velocity = random_phases(square, trajectories=2, times=5, seed=12)
+    velocity[1, 3:] = torch.nan
+    scales = Scales((1.0, 1.0), (1.0, 1.0))
+    found = measure(velocity, grid=square, interval=1.0, window=Window(1.0, parts=2), scales=scales)
+    assert np.isfinite(found["energy_spectrum"][:, 0]).all()
+    assert np.isfinite(found["energy_spectrum"][0, 1]).all()
+    for name in ("energy_spectrum", "mean_kinetic_energy", "vorticity_square"):
+        assert np.isnan(found[name][1, 1]).all()
 
 
 def test_variables_and_dimensions_are_those_of_the_file_format(cube: Grid, square: Grid, random_phases: Fields) -> None:
@@ -33,12 +72,12 @@ def test_variables_and_dimensions_are_those_of_the_file_format(cube: Grid, squar
         found = measure(velocity, grid=grid, interval=0.5, window=Window(1.0), scales=UNIT, truth=truth)
         for name in ("kinetic_energy", "enstrophy", "divergence"):
             assert found[name].dims == ("trajectory", "time")
-            np.testing.assert_allclose(found[f"mean_{name}"], found[name][:, 2:].mean("time"))
+            np.testing.assert_allclose(found[f"mean_{name}"][:, 0], found[name][:, 2:].mean("time"))
         for name in ("relative_l2_error", "vorticity_correlation"):
             assert found[name].dims == ("trajectory", "lead_time")
-        assert found["energy_spectrum"].dims == ("trajectory", "shell")
-        assert found["vorticity_density"].dims == ("trajectory", "vorticity_bin")
-        assert found["increment_density"].dims == ("trajectory", "increment_bin")
+        assert found["energy_spectrum"].dims == ("trajectory", "window", "shell")
+        assert found["vorticity_density"].dims == ("trajectory", "window", "vorticity_bin")
+        assert found["increment_density"].dims == ("trajectory", "window", "increment_bin")
         assert own <= set(found.data_vars)
         assert found["lead_time"].values.tolist() == [0.5, 1.0]
         assert found["time"].values.tolist() == [0.0, 0.5, 1.0, 1.5]
@@ -105,7 +144,7 @@ def test_chunks_of_time_do_not_change_the_result(
     truth = random_phases(cube, trajectories=2, times=5, seed=9)
 
     def once() -> object:
-        scales = measure_scales(velocity, grid=cube)
+        scales = measure_scales(velocity, grid=cube, interval=1.0, window=Window(-np.inf))
         return measure(velocity, grid=cube, interval=1.0, window=Window(1.0), scales=scales, truth=truth)
 
     whole = once()
@@ -118,13 +157,14 @@ def test_chunks_of_time_do_not_change_the_result(
 def test_scales_make_the_normalised_quantities_unit_rms(square: Grid) -> None:
     x = torch.as_tensor(square.coordinates()[0])[:, None].expand(16, 16)
     velocity = torch.stack([torch.zeros_like(x), torch.sin(3 * x)]).expand(2, 3, 2, 16, 16)
-    scales = measure_scales(velocity, grid=square)
-    assert scales.vorticity == pytest.approx(3 / np.sqrt(2))
+    whole = Window(-np.inf)
+    scales = measure_scales(velocity, grid=square, interval=1.0, window=whole)
+    assert scales.vorticity == pytest.approx((3 / np.sqrt(2),))
     # v does not vary along y: no longitudinal increments at all.
-    assert scales.increment == pytest.approx(0, abs=1e-15)
+    assert scales.increment == pytest.approx((0,), abs=1e-15)
     along = torch.stack([torch.sin(x), torch.zeros_like(x)]).expand(1, 1, 2, 16, 16)
     expected = 2 * np.sin(square.spacing[0] / 2) / np.sqrt(2) / np.sqrt(2)
-    assert measure_scales(along, grid=square).increment == pytest.approx(expected)
+    assert measure_scales(along, grid=square, interval=1.0, window=whole).increment == pytest.approx((expected,))
 
 
 def test_a_window_without_states_is_refused(square: Grid, random_phases: Fields) -> None:

@@ -25,12 +25,18 @@ def statistics(
     truth: Tensor | None = None,
     failure_time: np.ndarray | None = None,
     start: float = 1.0,
+    parts: int = 1,
 ) -> xr.Dataset:
-    found = measure(velocity, grid=grid, interval=1.0, window=Window(start), scales=scales, truth=truth)
+    window = Window(start, parts=parts)
+    found = measure(velocity, grid=grid, interval=1.0, window=window, scales=scales, truth=truth)
     survived = np.full(len(velocity), np.nan)
     found["failure_time"] = ("trajectory", survived if failure_time is None else failure_time)
     names = {"flow": "box", "stepper": "dns" if kind == "floor" else "fake", "kind": kind, "seed": ""}
     return found.assign_attrs(names).assign_coords(run=("trajectory", np.arange(len(velocity))))
+
+
+def scales_of(velocity: Tensor, *, grid: Grid) -> Scales:
+    return measure_scales(velocity, grid=grid, interval=1.0, window=Window(-np.inf))
 
 
 def dns_statistics(velocity: Tensor, *, grid: Grid, scales: Scales) -> xr.Dataset:
@@ -80,14 +86,16 @@ def test_a_fake_with_the_exact_spectrum_is_caught_by_the_structure_of_its_gradie
     if dimension == 3:
         locked[..., 1] = 2 * phases[..., 0]
     truth, fake = coherent(locked, grid), coherent(phases, grid)
-    scales = measure_scales(truth, grid=grid)
+    scales = scales_of(truth, grid=grid)
     dns = dns_statistics(truth, grid=grid, scales=scales)
     scores = table(statistics(fake, grid=grid, scales=scales), dns)
-    occupied = dns["energy_spectrum"].mean("trajectory") > 1e-20
+    occupied = dns["energy_spectrum"].mean(["trajectory", "window"]) > 1e-20
     assert occupied.sum() >= 2
-    ratio = statistics(fake, grid=grid, scales=scales)["energy_spectrum"].mean("trajectory") / dns[
-        "energy_spectrum"
-    ].mean("trajectory")
+    means = [
+        one["energy_spectrum"].mean(["trajectory", "window"])
+        for one in (statistics(fake, grid=grid, scales=scales), dns)
+    ]
+    ratio = means[0] / means[1]
     np.testing.assert_allclose(ratio[occupied.values], 1, rtol=1e-10)
     name = "derivative_skewness" if dimension == 3 else "palinstrophy_production"
     caught, value = row(scores, f"{name}_error"), row(scores, name)
@@ -100,7 +108,7 @@ def test_a_copy_of_the_dns_distribution_scores_like_the_floor_and_a_scaled_one_d
     cube: Grid, random_phases: Fields
 ) -> None:
     truth = random_phases(cube, trajectories=12, times=6, seed=1)
-    scales = measure_scales(truth, grid=cube)
+    scales = scales_of(truth, grid=cube)
     dns = dns_statistics(truth, grid=cube, scales=scales)
     same = table(statistics(random_phases(cube, trajectories=12, times=7, seed=2), grid=cube, scales=scales), dns)
     wrong = table(
@@ -118,7 +126,7 @@ def test_a_copy_of_the_dns_distribution_scores_like_the_floor_and_a_scaled_one_d
 def test_the_floor_of_divergence_is_that_of_the_dns(cube: Grid, random_phases: Fields) -> None:
     truth = random_phases(cube, trajectories=4, times=3, seed=12)
     truth[..., 0, :, :, :] += 0.1 * torch.sin(torch.as_tensor(cube.coordinates()[0]))[:, None, None]
-    scales = measure_scales(truth, grid=cube)
+    scales = scales_of(truth, grid=cube)
     dns = dns_statistics(truth, grid=cube, scales=scales)
     expected = float(dns["mean_divergence"].mean())
     assert expected > 1e-3
@@ -132,7 +140,7 @@ def test_the_floor_of_divergence_is_that_of_the_dns(cube: Grid, random_phases: F
 def test_trajectories_of_one_run_do_not_count_as_independent(square: Grid, random_phases: Fields) -> None:
     # Four runs, whose four trajectories each are copies of one another.
     truth = random_phases(square, trajectories=4, times=3, seed=14).repeat_interleave(4, dim=0)
-    scales = measure_scales(truth, grid=square)
+    scales = scales_of(truth, grid=square)
     factor = torch.tensor([0.8, 0.9, 1.1, 1.2], dtype=torch.float64).repeat_interleave(4)
     fake = statistics(truth * factor.view(-1, 1, 1, 1, 1), grid=square, scales=scales)
     dns = dns_statistics(truth, grid=square, scales=scales)
@@ -146,7 +154,7 @@ def test_trajectories_of_one_run_do_not_count_as_independent(square: Grid, rando
 
 def test_rows_of_the_dns_are_the_sampling_floor(cube: Grid, random_phases: Fields) -> None:
     truth = random_phases(cube, trajectories=8, times=3, seed=4)
-    dns = dns_statistics(truth, grid=cube, scales=measure_scales(truth, grid=cube))
+    dns = dns_statistics(truth, grid=cube, scales=scales_of(truth, grid=cube))
     scores = table(dns, dns)
     assert set(scores["kind"]) == {"floor"}
     error = row(scores, "spectrum_error")
@@ -160,7 +168,7 @@ def test_rows_of_the_dns_are_the_sampling_floor(cube: Grid, random_phases: Field
 def test_spectrum_scores_use_their_own_shells(cube: Grid, random_phases: Fields) -> None:
     # 12 points: k_c = 3, upper shells 2 and 3, corner shells up to round(3 √3) = 5.
     truth = random_phases(cube, trajectories=4, times=3, seed=5)
-    scales = measure_scales(truth, grid=cube)
+    scales = scales_of(truth, grid=cube)
     dns = dns_statistics(truth, grid=cube, scales=scales)
     for shells, expected in {
         (1,): (1 / np.sqrt(3), 0.0, 1 / np.sqrt(5)),
@@ -181,7 +189,7 @@ def test_spectrum_scores_use_their_own_shells(cube: Grid, random_phases: Fields)
 
 def test_error_rows_are_means_over_trajectories_at_their_step(cube: Grid, random_phases: Fields) -> None:
     truth = random_phases(cube, trajectories=2, times=7, seed=6)
-    scales = measure_scales(truth, grid=cube)
+    scales = scales_of(truth, grid=cube)
     scale = torch.ones(2, 7, dtype=torch.float64)
     scale[:, 1] = torch.tensor([1.1, 1.3])
     scale[:, 5] = torch.tensor([2.0, 1.0])
@@ -200,7 +208,7 @@ def test_error_rows_are_means_over_trajectories_at_their_step(cube: Grid, random
 
 def test_failed_rollouts_stay_in_the_table(cube: Grid, random_phases: Fields) -> None:
     truth = random_phases(cube, trajectories=4, times=6, seed=7)
-    scales = measure_scales(truth, grid=cube)
+    scales = scales_of(truth, grid=cube)
     dns = dns_statistics(truth, grid=cube, scales=scales)
     velocity = random_phases(cube, trajectories=4, times=6, seed=8)
     whole = table(
@@ -228,7 +236,7 @@ def test_failed_rollouts_stay_in_the_table(cube: Grid, random_phases: Fields) ->
 
 def test_columns_are_those_of_the_file_format(square: Grid, random_phases: Fields) -> None:
     truth = random_phases(square, trajectories=4, times=3, seed=9)
-    scales = measure_scales(truth, grid=square)
+    scales = scales_of(truth, grid=square)
     fake = statistics(truth, grid=square, scales=scales, truth=truth[:, 1:])
     fake["constraint_activity"] = ("trajectory", np.full(4, 0.4))
     scores = table(fake, dns_statistics(truth, grid=square, scales=scales))
@@ -241,10 +249,45 @@ def test_columns_are_those_of_the_file_format(square: Grid, random_phases: Field
 
 def test_the_table_is_reproducible(cube: Grid, random_phases: Fields) -> None:
     truth = random_phases(cube, trajectories=8, times=4, seed=11)
-    scales = measure_scales(truth, grid=cube)
+    scales = scales_of(truth, grid=cube)
     dns = dns_statistics(truth, grid=cube, scales=scales)
     fake = statistics(1.1 * truth, grid=cube, scales=scales, truth=truth[:, 1:])
     pd.testing.assert_frame_equal(table(fake, dns), table(fake, dns))
     other = score_table(fake, dns, seed=1, samples=200)
     assert not other["low"].equals(table(fake, dns)["low"])
     assert other["value"].equals(table(fake, dns)["value"])
+
+
+def test_a_transient_flow_is_compared_with_the_dns_at_the_same_times(cube: Grid, random_phases: Fields) -> None:
+    """Energy 2⁻ᵗ: a fake with the right averages over time at the wrong times is found out, a fair copy is not."""
+    decay = (0.5 ** (0.5 * torch.arange(9, dtype=torch.float64))).view(1, 9, 1, 1, 1, 1)
+    truth, copy, fake = (random_phases(cube, trajectories=12, times=9, seed=seed) * decay for seed in (1, 2, 3))
+    fake = fake[:, [0, *range(8, 0, -1)]]
+    window = Window(1.0, parts=4)
+    scales = measure_scales(truth, grid=cube, interval=1.0, window=window)
+    dns = statistics(truth, grid=cube, scales=scales, kind="floor", parts=4)
+    same, wrong = (table(statistics(one, grid=cube, scales=scales, parts=4), dns) for one in (copy, fake))
+    for name in ("spectrum_error", "kinetic_energy_error", "enstrophy_error", "vorticity_pdf_distance"):
+        assert row(same, name).value < 2.5 * row(same, name).floor, name
+        assert row(wrong, name).value > 4 * row(wrong, name).floor, name
+    # Windows 1-2, 3-4, 5-6, 7-8 in reverse: energies 2^∓6, 2^∓2 times those of the DNS.
+    decades = np.log10(2.0) * np.array([6, 2, 2, 6])
+    assert row(wrong, "spectrum_error").value == pytest.approx(decades.mean(), rel=0.02)
+    ratios = 2.0 ** np.array([-6, -2, 2, 6])
+    assert row(wrong, "kinetic_energy").value == pytest.approx(ratios.mean(), rel=0.1)
+    # The floor is that between disjoint halves of the runs in the same windows: as small as without any decay.
+    steady = dns_statistics(truth / decay, grid=cube, scales=scales_of(truth / decay, grid=cube))
+    steady_floor = row(table(steady, steady), "kinetic_energy_error").floor
+    assert row(same, "kinetic_energy_error").floor < 4 * steady_floor
+
+
+def test_a_window_in_which_nobody_is_left_leaves_the_score_without_value(cube: Grid, random_phases: Fields) -> None:
+    truth = random_phases(cube, trajectories=4, times=5, seed=1)
+    window = Window(1.0, parts=2)
+    scales = measure_scales(truth, grid=cube, interval=1.0, window=window)
+    dns = statistics(truth, grid=cube, scales=scales, kind="floor", parts=2)
+    lost = random_phases(cube, trajectories=4, times=5, seed=2)
+    lost[:, 3:] = torch.nan
+    scores = table(statistics(lost, grid=cube, scales=scales, parts=2, failure_time=np.full(4, 3.0)), dns)
+    assert np.isnan(row(scores, "spectrum_error").value)
+    assert row(scores, "surviving_fraction").value == 0

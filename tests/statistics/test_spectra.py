@@ -16,10 +16,8 @@ def test_spectrum_of_two_modes_is_exact_and_sums_to_the_energy(square: Grid) -> 
     u = torch.sin(2 * y) - 3 * 0.8 * torch.cos(wave)
     v = 3 * 0.6 * torch.cos(wave) + 0.1 * torch.cos(7 * x)
     velocity = torch.stack([u, v])[None, None].expand(1, 2, 2, 16, 16)
-    found = measure(
-        velocity, grid=square, interval=1.0, window=Window(start=1.0), scales=Scales(vorticity=1, increment=1)
-    )
-    spectrum = found["energy_spectrum"].sel(trajectory=0)
+    found = measure(velocity, grid=square, interval=1.0, window=Window(start=1.0), scales=Scales((1.0,), (1.0,)))
+    spectrum = found["energy_spectrum"].sel(trajectory=0).isel(window=0)
     assert float(spectrum.sel(shell=2)) == pytest.approx(0.25)
     assert float(spectrum.sel(shell=5)) == pytest.approx(9 / 4)
     assert float(spectrum.sel(shell=7)) == pytest.approx(0.01 / 4)
@@ -50,7 +48,7 @@ def test_shell_selections_are_the_resolved_ones_and_their_upper_half() -> None:
 def test_cutoff_and_highest_shell_are_those_of_the_dealiased_modes() -> None:
     grid = Grid(points=(16, 16, 16), sides=(6.0, 6.0, 6.0))
     velocity = torch.zeros(1, 2, 3, 16, 16, 16)
-    found = measure(velocity, grid=grid, interval=1.0, window=Window(start=0), scales=Scales(vorticity=1, increment=1))
+    found = measure(velocity, grid=grid, interval=1.0, window=Window(start=0), scales=Scales((1.0,), (1.0,)))
     assert found.attrs["cutoff"] == 5
     assert found.attrs["highest_shell"] == round(5 * np.sqrt(3))
     assert found["shell"].values.max() == round(8 * np.sqrt(3))

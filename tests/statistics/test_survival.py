@@ -60,6 +60,18 @@ def test_the_running_mean_takes_the_time_before_the_start_for_the_dns_mean() -> 
     np.testing.assert_allclose(mean, [[2.0, 2.0, 2.0, 3.0]])
 
 
+def test_a_transient_flow_is_judged_by_the_dns_at_the_same_time() -> None:
+    """Energy of the DNS 2⁻ⁿ: what decays with it lives, what stays where it was fails, as does what runs ahead."""
+    decay = 0.5 ** np.arange(7)
+    times, causes = judge(
+        [(1.5 * decay).tolist(), [1.0] * 7, (decay**2).tolist()],
+        mean_kinetic_energy=3.0 * decay,
+        mean_enstrophy=5.0 * np.ones(7),
+    )
+    np.testing.assert_array_equal(times, [np.nan, 1.0, 1.0])
+    assert causes == ["", "kinetic energy above 2 × DNS mean", "kinetic energy below 0.5 × DNS mean"]
+
+
 def test_the_initial_state_is_not_tested() -> None:
     times, _ = judge([[9.0, 1, 1, 1, 1, 1, 1]])
     assert np.isnan(times[0])

@@ -116,9 +116,9 @@ def test_a_killed_rollout_goes_on_from_its_checkpoint_to_the_same_bytes(
             return simulation(equations)
         if kind == "matched noise":
             spectrum = equations.space.energy_spectrum(equations.space.to_spectral(initial[:, -1])).mean(dim=0)
-            return MatchedNoise(spectrum=spectrum, space=equations.space, interval=0.1, random=random)
+            return MatchedNoise(spectra=spectrum[None], space=equations.space, interval=0.1, random=random)
         if kind == "constrained noise":
-            return ConstrainedNoise(physics, amplitude=0.1, interval=0.1, random=random)
+            return ConstrainedNoise(physics, amplitudes=[0.1], interval=0.1, random=random)
         network = nn.Conv3d(6, 3, 3, padding=1, dtype=torch.float64)
         with torch.no_grad():
             for parameter in network.parameters():
@@ -191,8 +191,8 @@ def test_every_kind_is_a_stepper() -> None:
         Surrogate(Zero(3), known_physics=physics, static_fields=static, interval=0.1, history=1),
         Hybrid(les, operator=Zero(3), static_fields=static),
         Persistence(0.1),
-        MatchedNoise(spectrum=spectrum, space=equations.space, interval=0.1, random=random),
-        ConstrainedNoise(physics, amplitude=0.1, interval=0.1, random=random),
+        MatchedNoise(spectra=spectrum[None], space=equations.space, interval=0.1, random=random),
+        ConstrainedNoise(physics, amplitudes=[0.1], interval=0.1, random=random),
     ]
     initial = states(equations)
     for stepper in steppers:
@@ -276,7 +276,7 @@ def test_matched_noise_has_the_spectrum_and_no_memory() -> None:
     equations = solver(HELD)
     space = equations.space
     spectrum = torch.linspace(0, 1, int(space.shells.max()) + 1, dtype=torch.float64)
-    control = MatchedNoise(spectrum=spectrum, space=space, interval=0.1, random=np.random.default_rng(0))
+    control = MatchedNoise(spectra=spectrum[None], space=space, interval=0.1, random=np.random.default_rng(0))
     initial = states(equations)
     first, second = control(initial), control(initial)
     assert torch.allclose(space.energy_spectrum(space.to_spectral(first)), spectrum.expand(3, -1), atol=1e-12)
@@ -289,7 +289,7 @@ def test_constrained_noise_is_as_strong_as_the_increments_it_replaces() -> None:
     """With nothing else in the step, its outputs change by exactly the stated rms."""
     equations = solver(Forcing(), dimension=2, viscosity=1e-12)
     physics = KnownPhysics(equations, 0.1)
-    control = ConstrainedNoise(physics, amplitude=0.3, interval=0.1, random=np.random.default_rng(0))
+    control = ConstrainedNoise(physics, amplitudes=[0.3], interval=0.1, random=np.random.default_rng(0))
     initial = states(equations)
     change = control(initial) - initial[:, 0]
     assert float(change.square().mean().sqrt()) == pytest.approx(0.3, rel=1e-6)

@@ -6,24 +6,14 @@ from collections.abc import Iterator
 
 from eddymark.config.documents import NAME
 from eddymark.config.findings import Problem, show
+from eddymark.config.flow_types import FLOW_TYPES, FlowType
 from eddymark.config.grid_checks import check_alternative_grids
-from eddymark.config.model_checks import (
-    MOST_OUTPUTS,
-    check_large_eddy_simulation,
-    check_surrogate,
-    check_time_step,
-    count,
-    intervals,
-)
+from eddymark.config.initial_state_checks import check_initial_state
+from eddymark.config.model_checks import check_large_eddy_simulation, check_surrogate, check_time_step
 from eddymark.config.names import check_folder_name, check_stepper_names, registered_flows
+from eddymark.config.sampling_checks import check_sampling, check_validation
 from eddymark.config.schema import DirectNumericalSimulation, Experiment, Flow
 from eddymark.config.source_checks import check_source
-
-_FLOW_RULES: dict[str, tuple[int, tuple[str, ...]]] = {
-    "forced_isotropic": (3, ("held_shells", "constant_power")),
-    "kolmogorov": (2, ("sinusoidal",)),
-}
-"""Number of dimensions and possible kinds of forcing of each flow type."""
 
 _FORCING_KEYS: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -31,9 +21,6 @@ _FORCING_KEYS: dict[str, tuple[str, ...]] = {
     "constant_power": ("power", "shells"),
     "sinusoidal": ("wavenumber", "amplitude"),
 }
-
-_FEWEST_BOOTSTRAP_SAMPLES = 100
-"""Below this, the ends of a 95 % interval rest on fewer than three samples each."""
 
 
 def check_experiment(experiment: Experiment) -> Iterator[Problem]:
@@ -58,8 +45,8 @@ def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
     yield from _check_grids(flow)
     yield from check_alternative_grids(flow)
     yield from _check_forcing(flow)
-    yield from _check_sampling(flow)
-    yield from _check_validation(flow)
+    yield from check_sampling(flow)
+    yield from check_validation(flow)
     yield from check_stepper_names(flow)
     for key, simulation in flow.large_eddy_simulations.items():
         yield from check_large_eddy_simulation(("large_eddy_simulations", key), simulation, len(flow.sides))
@@ -70,9 +57,9 @@ def check_flow(name: str, flow: Flow) -> Iterator[Problem]:
 def _check_grids(flow: Flow) -> Iterator[Problem]:
     fine, coarse = flow.direct_numerical_simulation, flow.large_eddy_grid
     dimension = len(flow.sides)
-    wanted, _ = _FLOW_RULES.get(flow.type, (dimension, ()))
-    if dimension != wanted:
-        yield Problem(("sides",), f"{wanted} sides ({flow.type} is {wanted}-D)", f"{dimension}")
+    kind = FLOW_TYPES.get(flow.type, FlowType(dimension, ()))
+    if dimension != kind.dimension:
+        yield Problem(("sides",), f"{kind.dimension} sides ({flow.type} is {kind.dimension}-D)", f"{dimension}")
     grids = {("large_eddy_grid", "points"): coarse.points}
     if fine is not None:
         grids = {("direct_numerical_simulation", "points"): fine.points} | grids
@@ -81,12 +68,13 @@ def _check_grids(flow: Flow) -> Iterator[Problem]:
             yield Problem(path, f"{dimension} numbers, one for each side", show(points))
         if any(n % 2 for n in points):
             yield Problem(path, "even numbers of points", show(points))
-    if flow.type == "forced_isotropic":
+    if kind.isotropic:
+        shape = f"{flow.type} is a {'cube' if kind.dimension == 3 else 'square'}"
         if len(set(flow.sides)) > 1:
-            yield Problem(("sides",), "equal sides (forced_isotropic is a cube)", show(flow.sides))
+            yield Problem(("sides",), f"equal sides ({shape})", show(flow.sides))
         for path, points in grids.items():
             if len(set(points)) > 1:
-                yield Problem(path, "equal numbers of points (forced_isotropic is a cube)", show(points))
+                yield Problem(path, f"equal numbers of points ({shape})", show(points))
     if len(coarse.points) == dimension:
         yield from _check_filter(flow)
     if fine is not None:
@@ -99,11 +87,8 @@ def _check_simulation(flow: Flow, fine: DirectNumericalSimulation) -> Iterator[P
         expected = f"fewer points than the DNS on each axis {show(fine.points)}"
         yield Problem(("large_eddy_grid", "points"), expected, show(coarse))
     yield from check_time_step(("direct_numerical_simulation",), fine.integrator, fine.courant_number)
-    if flow.initial_state is not None and len(fine.points) == len(coarse) == len(flow.sides):
-        lowest = min(_resolved_shells(flow, fine.points))
-        if flow.initial_state.peak_wavenumber > lowest:
-            expected = f"a wavenumber that the DNS resolves, at most {lowest:g}"
-            yield Problem(("initial_state", "peak_wavenumber"), expected, show(flow.initial_state.peak_wavenumber))
+    if len(fine.points) == len(coarse) == len(flow.sides):
+        yield from check_initial_state(flow, min(_resolved_shells(flow, fine.points)))
 
 
 def _check_filter(flow: Flow) -> Iterator[Problem]:
@@ -138,7 +123,7 @@ def _resolved_shells(flow: Flow, points: tuple[int, ...]) -> list[float]:
 
 def _check_forcing(flow: Flow) -> Iterator[Problem]:
     forcing = flow.forcing
-    _, possible = _FLOW_RULES.get(flow.type, (0, tuple(_FORCING_KEYS)))
+    possible = FLOW_TYPES[flow.type].forcings if flow.type in FLOW_TYPES else tuple(_FORCING_KEYS)
     if forcing.type not in possible:
         yield Problem(("forcing", "type"), f"{' or '.join(possible)} for {flow.type}", show(forcing.type))
         return
@@ -163,52 +148,3 @@ def _check_forcing(flow: Flow) -> Iterator[Problem]:
         if forcing.wavenumber > highest:
             expected = f"a number of waves along y that the LES grid resolves, at most {highest}"
             yield Problem(("forcing", "wavenumber"), expected, show(forcing.wavenumber))
-
-
-def _check_sampling(flow: Flow) -> Iterator[Problem]:
-    sampling = flow.sampling
-    if sampling.shards > sampling.runs:
-        yield Problem(("sampling", "shards"), f"at most one per run ({sampling.runs})", show(sampling.shards))
-    if sampling.gap < sampling.interval * (1 - 1e-9):
-        expected = f"at least one interval ({sampling.interval:g}), so that no two stretches share an output"
-        yield Problem(("sampling", "gap"), expected, show(sampling.gap))
-    for split in ("train", "validation", "test"):
-        stretch = getattr(sampling.splits, split)
-        if intervals(stretch, sampling.interval) < 1:
-            path = ("sampling", "splits", split, "length")
-            yield Problem(path, f"at least one interval ({sampling.interval:g})", show(stretch.length))
-        if intervals(stretch, sampling.interval) > MOST_OUTPUTS:
-            path = ("sampling", "splits", split, "length")
-            yield Problem(path, f"at most {MOST_OUTPUTS} intervals", show(stretch.length))
-    if flow.trajectories("test") < 2:
-        path = ("sampling", "splits", "test", "stretches")
-        yield Problem(path, "at least 2 test trajectories (runs times stretches)", "1")
-
-
-def _check_validation(flow: Flow) -> Iterator[Problem]:
-    validation = flow.validation
-    interval = flow.sampling.interval
-    if validation.rollout_length < interval:
-        yield Problem(
-            ("validation", "rollout_length"),
-            f"at least one interval ({interval:g})",
-            show(validation.rollout_length),
-        )
-    elif validation.statistics_start > validation.rollout_length - interval:
-        expected = f"at least one interval before the end of the rollouts ({validation.rollout_length:g})"
-        yield Problem(("validation", "statistics_start"), expected, show(validation.statistics_start))
-    if count(validation.rollout_length, interval) > MOST_OUTPUTS:
-        expected = f"at most {MOST_OUTPUTS} intervals"
-        yield Problem(("validation", "rollout_length"), expected, show(validation.rollout_length))
-    for key in ("energy", "enstrophy"):
-        low, high = getattr(validation.survival, key)
-        if not low < 1 < high:
-            yield Problem(
-                ("validation", "survival", key), "a lower limit < 1 and an upper limit > 1", show((low, high))
-            )
-    if validation.bootstrap_samples < _FEWEST_BOOTSTRAP_SAMPLES:
-        yield Problem(
-            ("validation", "bootstrap_samples"),
-            f"at least {_FEWEST_BOOTSTRAP_SAMPLES}",
-            show(validation.bootstrap_samples),
-        )

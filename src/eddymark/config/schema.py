@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from eddymark.config.fields import Length, Model, NonNegative, Positive, PositiveInteger
+from eddymark.config.flow_types import FLOW_TYPES
 from eddymark.config.source import Source
 
 Points = tuple[Annotated[int, Field(ge=8, le=2**16)], ...]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Precision = Literal["float32", "float64"]
+Split = Literal["train", "validation", "test"]
 Integrator = Literal["runge_kutta_4", "runge_kutta_3"]
 
 
@@ -43,11 +45,17 @@ class Forcing(Model):
 
 
 class InitialState(Model):
-    """Random solenoidal field with spectrum E(k) ~ k^4 exp(-2 (k / peak_wavenumber)^2)."""
+    """Random solenoidal field with a given energy spectrum (`eddymark.initial_spectra`)."""
 
-    energy: Positive
-    """Kinetic energy per unit mass."""
-    peak_wavenumber: Positive
+    spectrum: Literal["gaussian", "mcwilliams", "comte_bellot_corrsin"] = "gaussian"
+    energy: Positive | None = None
+    """gaussian and mcwilliams: kinetic energy per unit mass."""
+    peak_wavenumber: Positive | None = None
+    """gaussian and mcwilliams: where the spectrum is largest."""
+    length_unit: Positive | None = None
+    """comte_bellot_corrsin: centimetres in a unit of length of the flow."""
+    velocity_unit: Positive | None = None
+    """comte_bellot_corrsin: centimetres per second in a unit of velocity of the flow."""
 
 
 class DirectNumericalSimulation(Model):
@@ -58,6 +66,8 @@ class DirectNumericalSimulation(Model):
     courant_number: Positive = 2.0
     """Largest dt * max(sum_i |u_i| k_i,max); RK4 is stable up to 2.8, RK3 up to 1.7."""
     precision: Precision = "float32"
+    allow_underresolved: bool = False
+    """Go on although k_max η < 0.5: then the smallest scales are far from those of the equations."""
 
 
 class Filter(Model):
@@ -76,17 +86,20 @@ class LargeEddyGrid(Model):
 
 
 class Stretch(Model):
-    """Stretches of one split cut from every run."""
+    """The trajectories of one split: stretches cut from every run, or of a transient flow runs of its own."""
 
-    stretches: PositiveInteger
+    stretches: PositiveInteger | None = None
+    """Statistically steady flows: number of stretches cut from every run."""
+    runs: PositiveInteger | None = None
+    """Transient flows: number of runs, each of which is one trajectory."""
     length: Positive
-    """Length of one stretch, turnover times."""
+    """Length of one trajectory, turnover times."""
 
 
 class Splits(Model):
     """Training, validation and test data: disjoint stretches of every run, in this order.
 
-    With `source.trajectories`, each split is cut from trajectories of its own.
+    With `source.trajectories`, and in transient flows, each split has trajectories of its own.
     """
 
     train: Stretch
@@ -97,16 +110,17 @@ class Splits(Model):
 class Sampling(Model):
     """How independent runs are spun up and cut into trajectories."""
 
-    runs: PositiveInteger
-    """Number of independent runs (own initial state each), or of trajectories of the source in use."""
+    runs: PositiveInteger | None = None
+    """Number of independent runs (own initial state each), or of trajectories of the source in use; transient flows
+    state it for each split."""
     shards: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Number of parallel jobs the runs are spread over."""
     spin_up: NonNegative
     """Discarded at the start of every run, turnover times."""
     interval: Positive
     """Time between outputs, turnover times."""
-    gap: NonNegative
-    """Discarded between two stretches, turnover times; at least one interval."""
+    gap: NonNegative | None = None
+    """Discarded between two stretches, turnover times; at least one interval. Transient flows have none."""
     splits: Splits
 
 
@@ -207,7 +221,7 @@ class Surrogate(Model):
 
 
 class Survival(Model):
-    """A rollout fails when energy or enstrophy leaves these multiples of the DNS mean."""
+    """A rollout fails when energy or enstrophy leaves these multiples of the DNS mean (transient: at the same time)."""
 
     energy: tuple[Positive, Positive]
     enstrophy: tuple[Positive, Positive]
@@ -222,6 +236,9 @@ class Validation(Model):
     """Turnover times."""
     statistics_start: NonNegative
     """Statistics are taken from here on, turnover times."""
+    windows: PositiveInteger = 1
+    """Transient flows: equal windows into which the time from `statistics_start` on is divided. Averages over each are
+    compared with those of the DNS over the same one."""
     survival: Survival
     correlation_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """The decorrelation time is when the vorticity correlation with DNS first falls below this."""
@@ -252,16 +269,48 @@ class Flow(Model):
     surrogates: dict[str, Surrogate]
 
     @property
+    def is_transient(self) -> bool:
+        """Whether the flow evolves from its initial state instead of being statistically steady."""
+        return self.type in FLOW_TYPES and FLOW_TYPES[self.type].transient
+
+    @property
+    def clock(self) -> str:
+        """What `turnover_time` is, in words."""
+        return FLOW_TYPES[self.type].clock
+
+    @property
     def interval(self) -> float:
         """Time between outputs in flow units."""
         return self.sampling.interval * self.turnover_time
 
-    def trajectories(self, split: Literal["train", "validation", "test"]) -> int:
+    @property
+    def runs(self) -> int:
+        """Number of independent runs, or of trajectories of the source in use."""
+        if not self.is_transient:
+            return self.sampling.runs or 0
+        return sum(section.runs or 0 for section in self._sections.values())
+
+    def trajectories(self, split: Split) -> int:
         """Return how many trajectories a split has over all shards."""
+        section = self._sections[split]
+        if self.is_transient:
+            return section.runs or 0
         chosen = None if self.source is None else self.source.trajectories
-        runs = self.sampling.runs if chosen is None else len(getattr(chosen, split))
-        stretches: int = getattr(self.sampling.splits, split).stretches
-        return runs * stretches
+        runs = self.runs if chosen is None else len(getattr(chosen, split))
+        return runs * (section.stretches or 0)
+
+    def split_of(self, run: int) -> Split:
+        """Return the split to which a run of a transient flow belongs.
+
+        Test runs are the first ones, then those of validation: more training data leave both as they are.
+        """
+        test, validation = self.trajectories("test"), self.trajectories("validation")
+        return "test" if run < test else "validation" if run < test + validation else "train"
+
+    @property
+    def _sections(self) -> dict[Split, Stretch]:
+        splits = self.sampling.splits
+        return {"train": splits.train, "validation": splits.validation, "test": splits.test}
 
 
 class Experiment(Model):

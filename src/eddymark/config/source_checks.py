@@ -61,6 +61,9 @@ def _check_dimensions(source: Source, dimension: int) -> Iterator[Problem]:
 def _check_trajectories(flow: Flow, source: Source) -> Iterator[Problem]:
     chosen = source.trajectories
     if chosen is None:
+        if flow.is_transient:
+            expected = f"trajectories for each split ({flow.type} is transient: no two splits may share one)"
+            yield Problem(("source", "trajectories"), expected, "nothing")
         return
     owners: dict[int, str] = {}
     for split in _SPLITS:
@@ -77,7 +80,14 @@ def _check_trajectories(flow: Flow, source: Source) -> Iterator[Problem]:
                 yield Problem(path, expected, f"{number}, which is in {owners[number]}")
                 break
             owners[number] = split
+    if flow.is_transient:
+        for split in _SPLITS:
+            total, runs = len(getattr(chosen, split)), getattr(flow.sampling.splits, split).runs
+            if runs != total:
+                expected = f"{total}, the number of trajectories in source.trajectories.{split}"
+                yield Problem(("sampling", "splits", split, "runs"), expected, show(runs))
+        return
     total = sum(len(getattr(chosen, split)) for split in _SPLITS)
-    if flow.sampling.runs != total:
+    if flow.runs != total:
         expected = f"{total}, the number of trajectories in source.trajectories"
         yield Problem(("sampling", "runs"), expected, show(flow.sampling.runs))

@@ -229,7 +229,7 @@ def _used(flow: Flow, found: list[Trajectory]) -> dict[int, Trajectory]:
     """Return the trajectories that the flow uses, by number."""
     source = flow.source
     assert source is not None
-    numbers = list(range(flow.sampling.runs))
+    numbers = list(range(flow.runs))
     if source.trajectories is not None:
         chosen = source.trajectories
         numbers = sorted([*chosen.train, *chosen.validation, *chosen.test])

@@ -162,6 +162,8 @@ class Import:
                 )
         injection = float(budget["injection"].mean())
         loss = float((budget["dissipation"] + budget["drag"]).mean())
+        if configuration.forcing.type == "none":
+            return doubts
         if injection <= 0 or (not self.restriction.is_filtered and abs(loss / injection - 1) > DOUBTFUL_BUDGET):
             doubts.append(
                 f"the force does work at a rate of {injection:.4g}, dissipation and drag take {loss:.4g}; are "

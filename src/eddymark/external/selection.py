@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eddymark.external.catalogue import Catalogue
 from eddymark.external.store import SourceError
 from eddymark.flows.base import Flow
-from eddymark.flows.sampling import SPLITS, schedule
+from eddymark.flows.schedule import SPLITS, stretches
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ def select(flow: Flow, shard: int) -> list[Stretch]:
     assert source is not None
     chosen, begin = source.trajectories, round(sampling.spin_up / sampling.interval)
     selected = []
-    for split, cuts in schedule(flow).items():
-        numbers = range(sampling.runs) if chosen is None else getattr(chosen, split)
+    for split in SPLITS:
+        cuts = stretches(flow)[split]
+        numbers = range(flow.configuration.runs) if chosen is None else getattr(chosen, split)
         shift = 0 if chosen is None else cuts[0][0] - begin
         selected += [
             Stretch(split, number, first - shift, last - shift)

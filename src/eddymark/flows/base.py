@@ -121,24 +121,26 @@ class Flow(ABC):
             device=device,
         )
 
+    def scales(self, space: SpectralSpace, spectrum: Tensor) -> Scales:
+        """Return the scales of a batch of states `(batch, d, *modes)`; `turnover_time` is what the flow's clock is."""
+        return turbulence_scales(space, spectrum, viscosity=self.configuration.viscosity)
+
     def initial_spectrum(self, space: SpectralSpace, random: np.random.Generator) -> Tensor:
-        """Return a random solenoidal state, `(d, *modes)`, with E(k) ∝ k⁴ exp(−2 (k / k_p)²).
+        """Return a random solenoidal state, `(d, *modes)`, whose shells have the energies of `initial_energies`."""
+        return random_solenoidal_state(space, self.initial_energies(space), random)
 
-        The phases are those of white noise in physical space; the spectrum is met exactly in every shell.
+    def initial_energies(self, space: SpectralSpace) -> Tensor:
+        """Return the energy of each shell of the initial state, `(shell,)`: E(k) ∝ k⁴ exp(−2 (k / k_p)²).
 
-        Source: initial spectra of this form e.g. in Orszag & Patterson (1972), Phys. Rev. Lett. 28, 76.
+        Source: `eddymark.initial_spectra.gaussian`.
         """
         state = self.configuration.initial_state
         assert state is not None
-        grid = space.grid
-        noise = torch.as_tensor(random.standard_normal((grid.dimension, *grid.points)))
-        spectrum = space.project(space.to_spectral(noise.to(space.dtype).to(space.device)))
-        present = space.energy_spectrum(spectrum)
-        k = torch.arange(len(present), dtype=space.dtype, device=space.device) * grid.lowest_wavenumber
+        assert state.energy is not None
+        assert state.peak_wavenumber is not None
+        k = torch.arange(int(space.shells.max()) + 1, dtype=space.dtype, device=space.device)
         target = k**4 * torch.exp(-2 * (k / state.peak_wavenumber) ** 2)
-        target = state.energy * target / target.sum()
-        factor = torch.sqrt(target / present.clamp_min(torch.finfo(space.dtype).tiny))
-        return spectrum * factor[space.shells]
+        return state.energy * target / target.sum()
 
     def static_fields(self, space: SpectralSpace) -> Tensor:
         """Return what an operator must see besides the state, `(channel, *grid)`: the steady force, scaled to unit rms.
@@ -156,6 +158,42 @@ class Flow(ABC):
     @abstractmethod
     def transform(self, window: Tensor, random: np.random.Generator, *, shifts: bool, symmetries: bool) -> Tensor:
         """Return a window `(..., d, *grid)` under a random transformation that leaves the equations unchanged."""
+
+
+def random_solenoidal_state(space: SpectralSpace, energies: Tensor, random: np.random.Generator) -> Tensor:
+    """Return a random solenoidal state, `(d, *modes)`, whose shells have exactly the given energies.
+
+    The phases are those of white noise in physical space.
+
+    Arguments:
+        space: spectral space.
+        energies: kinetic energy of each shell, `(shell,)`.
+        random: stream of the noise.
+    """
+    grid = space.grid
+    noise = torch.as_tensor(random.standard_normal((grid.dimension, *grid.points)))
+    spectrum = space.project(space.to_spectral(noise.to(space.dtype).to(space.device)))
+    present = space.energy_spectrum(spectrum)
+    factor = torch.sqrt(energies / present.clamp_min(torch.finfo(space.dtype).tiny))
+    return spectrum * factor[space.shells]
+
+
+def isotropic_transformation(
+    window: Tensor, random: np.random.Generator, *, dimension: int, shifts: bool, symmetries: bool
+) -> Tensor:
+    """Return a window `(..., d, *grid)` under a random translation and a random symmetry of the square or cube."""
+    if symmetries:
+        order = [int(axis) for axis in random.permutation(dimension)]
+        leading = list(range(window.ndim - dimension))
+        window = window.permute(*leading, *[window.ndim - dimension + axis for axis in order])
+        window = window.index_select(-dimension - 1, torch.tensor(order, device=window.device))
+        for axis in range(dimension):
+            if random.integers(2):
+                window = reflect(window, axis, dimension)
+    if shifts:
+        axes = tuple(range(-dimension, 0))
+        window = window.roll([int(random.integers(window.shape[axis])) for axis in axes], axes)
+    return window
 
 
 def reflect(window: Tensor, axis: int, dimension: int) -> Tensor:

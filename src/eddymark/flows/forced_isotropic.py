@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from eddymark.flows.base import Flow, reflect
+from eddymark.flows.base import Flow, isotropic_transformation
 
 
 class ForcedIsotropic(Flow):
@@ -19,15 +19,4 @@ class ForcedIsotropic(Flow):
 
     def transform(self, window: Tensor, random: np.random.Generator, *, shifts: bool, symmetries: bool) -> Tensor:
         """Return a window `(..., 3, x, y, z)` under a random translation and a random symmetry of the cube."""
-        if symmetries:
-            order = [int(axis) for axis in random.permutation(3)]
-            leading = list(range(window.ndim - 3))
-            window = window.permute(*leading, *[window.ndim - 3 + axis for axis in order])
-            window = window[..., order, :, :, :]
-            for axis in range(3):
-                if random.integers(2):
-                    window = reflect(window, axis, 3)
-        if shifts:
-            amounts = [int(random.integers(n)) for n in window.shape[-3:]]
-            window = window.roll(amounts, (-3, -2, -1))
-        return window
+        return isotropic_transformation(window, random, dimension=3, shifts=shifts, symmetries=symmetries)

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from eddymark.config.schema import Experiment, Flow
-from eddymark.config.steppers import StepperName, solvers, stepper_names
+from eddymark.config.steppers import StepperName, longest_history, solvers, stepper_names
 from eddymark.errors import EddymarkError
 from eddymark.records import read_record
 from eddymark.storage import open_trajectories
@@ -59,12 +59,15 @@ class TrainingResults:
 
 @dataclass(frozen=True)
 class EnergyBudget:
-    """How well the DNS' energy balances after the spin-up, in magnitude; NaN where generation did not state it."""
+    """How well the DNS' energy balances after the spin-up, in magnitude; NaN where generation did not state it.
+
+    The supply is the injection, or in a flow without a force the loss of kinetic energy.
+    """
 
     relative_residual: float
-    """|mean residual| / mean injection."""
+    """|mean residual| / mean supply."""
     relative_drift: float
-    """|mean dE/dt| / mean injection."""
+    """|mean dE/dt| / mean supply."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,10 @@ class DataSummary:
         shards = [json.loads(one.get("energy_budget", "{}")) for one in self.attributes]
 
         def relative(name: str) -> float:
-            # Shards weigh as much as they inject, so that this is the ratio of the means over all of them.
-            values = [one.get(name, np.nan) * one.get("injection", np.nan) for one in shards]
-            injection = sum(one.get("injection", np.nan) for one in shards)
-            return abs(float(sum(values))) / injection if injection > 0 else float("nan")
+            # Shards weigh as much as their supply, so that this is the ratio of the means over all of them.
+            values = [one.get(name, np.nan) * one.get("supply", np.nan) for one in shards]
+            supply = sum(one.get("supply", np.nan) for one in shards)
+            return abs(float(sum(values))) / supply if supply > 0 else float("nan")
 
         return EnergyBudget(relative("relative_residual"), relative("relative_drift"))
 
@@ -129,6 +132,11 @@ class FlowResults:
     def dimensions(self) -> int:
         """Number of space dimensions."""
         return len(self.flow.sides)
+
+    @property
+    def start(self) -> float:
+        """Time between the beginning of a run and the start of the rollouts of a transient flow, turnover times."""
+        return self.flow.sampling.spin_up + (longest_history(self.flow) - 1) * self.flow.sampling.interval
 
     @property
     def dns(self) -> StepperResults:

@@ -42,10 +42,15 @@ class Score:
     """Statistic in scores.csv."""
     title: str
     unit: str
+    """Times are in turnover times or whatever else the clock of the flow is."""
     smaller_is_better: bool = True
 
+    def unit_with(self, clock: str) -> str:
+        """Return the unit, with the clock of a flow in place of the turnover time."""
+        return self.unit.replace("turnover time", clock)
 
-SPECTRUM = Score("spectrum_error", "time-averaged spectrum error", "decades")
+
+SPECTRUM = Score("spectrum_error", "spectrum error", "decades")
 UPPER_SPECTRUM = Score("spectrum_error_upper", "spectrum error of the upper shells", "decades")
 DECORRELATION = Score("decorrelation_time", "decorrelation time", "turnover times", smaller_is_better=False)
 ONE_STEP = Score("one_step_error", "one-step error relative to persistence", "")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eddymark.report.collect import SPLITS, FlowResults, Record
+from eddymark.report.collect import SPLITS, EnergyBudget, FlowResults, Record
 from eddymark.report.standings import (
     DECORRELATION,
     ENSTROPHY,
@@ -58,13 +58,16 @@ class Column:
     cell: Callable[[Standing], Cell]
 
 
-def columns(standings: Sequence[Standing], *, dimensions: int, longest_lead: float) -> list[Column]:
+def columns(
+    standings: Sequence[Standing], *, dimensions: int, longest_lead: float, clock: str = "turnover time"
+) -> list[Column]:
     """Return the columns of the comparison; the best of one is marked only where intervals separate it.
 
     Arguments:
         standings: one row per stepper.
         dimensions: number of space dimensions; decides which statistic catches fakes.
         longest_lead: end of the DNS data, where decorrelation times are cut off, turnover times.
+        clock: unit of all times.
     """
 
     def scored(title: str, unit: str, score: Score) -> Column:
@@ -90,10 +93,10 @@ def columns(standings: Sequence[Standing], *, dimensions: int, longest_lead: flo
         scored("Spectrum error", "× floor (decades)", SPECTRUM),
         scored("Upper shells", "× floor (decades)", UPPER_SPECTRUM),
         scored(catcher_title, "× floor (absolute)", catcher),
-        scored("Decorrelation", "turnover times", DECORRELATION),
+        scored("Decorrelation", f"{clock}s", DECORRELATION),
         Column("Survived", "rollouts (median failure)", _survived),
-        Column("Cost, batch", "s / turnover time", lambda row: _seconds(row.cost_batch.value)),
-        Column("Cost, one by one", "s / turnover time", lambda row: _seconds(row.cost_single.value)),
+        Column("Cost, batch", f"s / {clock}", lambda row: _seconds(row.cost_batch.value)),
+        Column("Cost, one by one", f"s / {clock}", lambda row: _seconds(row.cost_single.value)),
         Column("Enstrophy", "ratio to DNS", _enstrophy(standings)),
         scored("Vorticity PDF", "× floor (total variation)", VORTICITY_PDF),
         scored("Increment PDF", "× floor (total variation)", INCREMENT_PDF),
@@ -149,7 +152,7 @@ def _seconds(value: float) -> Cell:
 
 def comparison_frame(flow: FlowResults, standings: Sequence[Standing]) -> pd.DataFrame:
     """Return the comparison as shown on the page, as a table for a file."""
-    chosen = columns(standings, dimensions=flow.dimensions, longest_lead=flow.longest_lead)
+    chosen = columns(standings, dimensions=flow.dimensions, longest_lead=flow.longest_lead, clock=flow.flow.clock)
     rows = [
         {
             "stepper": row.name,
@@ -198,26 +201,23 @@ class Quality:
 
 def quality(flow: FlowResults) -> Quality:
     """Return resolution, statistics and budget of the DNS, with a warning for each that is out of bounds."""
-    reynolds = _attribute(flow, "taylor_reynolds_number")
     resolution = _attribute(flow, "resolution")
     measured = _attribute(flow, "turnover_time")
-    nominal = flow.flow.turnover_time
+    nominal, clock = flow.flow.turnover_time, flow.flow.clock
     balance = flow.data.energy_budget
-    early, late = flow.data.energy_of_halves(start=flow.flow.sampling.spin_up)
     coarse, sampling = flow.flow.large_eddy_grid, flow.flow.sampling
     facts = [
         *_origin(flow),
         ("LES grid", f"{_shape(coarse.points)}, {coarse.filter.type} filter"),
         ("Highest resolved shell k_c", f"{int(flow.dns.statistics.attrs['cutoff'])}"),
-        ("Re_λ", number(reynolds)),
-        ("k_max·η", number(resolution)),
-        ("Turnover time, measured / nominal", f"{number(measured)} / {number(nominal)} flow time units"),
-        ("Energy budget: |mean residual| / mean injection", _percent(balance.relative_residual)),
-        ("Statistically steady: |mean dE/dt| / mean injection", _percent(balance.relative_drift)),
-        ("Kinetic energy, first / second half of the samples", f"{number(early)} / {number(late)} flow units"),
+        *_state(flow, balance),
+        (
+            f"{clock[0].upper()}{clock[1:]}, measured / nominal",
+            f"{number(measured)} / {number(nominal)} flow time units",
+        ),
         (
             "Independent runs" if flow.flow.source is None else "Trajectories of the source in use",
-            f"{sampling.runs}, spin-up {sampling.spin_up:g} turnover times",
+            f"{flow.flow.runs}, spin-up {sampling.spin_up:g} {clock}s",
         ),
     ]
     if flow.flow.source is not None:
@@ -226,7 +226,7 @@ def quality(flow: FlowResults) -> Quality:
     facts += [
         (
             f"Trajectories, {split}",
-            f"{flow.data.trajectories[split]} of {number(flow.data.lengths[split])} turnover times",
+            f"{flow.data.trajectories[split]} of {number(flow.data.lengths[split])} {clock}s",
         )
         for split in SPLITS
     ]
@@ -238,15 +238,17 @@ def quality(flow: FlowResults) -> Quality:
         )
     if abs(measured / nominal - 1) > 0.1:
         warnings.append(
-            f"The measured turnover time, {number(measured)}, differs from the nominal one, "
+            f"The measured {clock}, {number(measured)}, differs from the nominal one, "
             f"{number(nominal)}, by more than 10 %: every time of the configuration and of this page is in "
             "nominal units."
         )
     if balance.relative_residual > STEADY:
+        supply = "loss of kinetic energy" if flow.flow.is_transient else "injection"
         warnings.append(
-            f"The energy budget does not close: residual {_percent(balance.relative_residual)} of the injection."
+            f"The energy budget does not close: residual {_percent(balance.relative_residual)} of the {supply}."
         )
-    if balance.relative_drift > STEADY:
+    if not flow.flow.is_transient and balance.relative_drift > STEADY:
+        early, late = flow.data.energy_of_halves(start=sampling.spin_up)
         warnings.append(
             f"The DNS is not statistically steady: its kinetic energy changes by {_percent(balance.relative_drift)} "
             f"of the injection (first half of the samples {number(early)}, second half {number(late)}). Averages over "
@@ -255,6 +257,31 @@ def quality(flow: FlowResults) -> Quality:
     doubts = [doubt for one in flow.data.attributes for doubt in json.loads(one.get("source_doubts", "[]"))]
     warnings += [f"The source: {doubt}." for doubt in dict.fromkeys(doubts)]
     return Quality(tuple(facts), tuple(warnings))
+
+
+def _state(flow: FlowResults, balance: EnergyBudget) -> list[tuple[str, str]]:
+    """Return what there is to say of the state: of a steady one its averages, of a transient one start and end."""
+    resolution = number(_attribute(flow, "resolution"))
+    if not flow.flow.is_transient:
+        early, late = flow.data.energy_of_halves(start=flow.flow.sampling.spin_up)
+        return [
+            ("Re_λ", number(_attribute(flow, "taylor_reynolds_number"))),
+            ("k_max·η", resolution),
+            ("Energy budget: |mean residual| / mean injection", _percent(balance.relative_residual)),
+            ("Statistically steady: |mean dE/dt| / mean injection", _percent(balance.relative_drift)),
+            ("Kinetic energy, first / second half of the samples", f"{number(early)} / {number(late)} flow units"),
+        ]
+
+    def course(name: str) -> str:
+        start, end = _attribute(flow, name), _attribute(flow, f"final_{name}")
+        return DASH if math.isnan(start) else f"{number(start)} / {number(end)}"
+
+    return [
+        ("Re_λ, start / end", course("taylor_reynolds_number")),
+        ("Kinetic energy, start / end", course("energy")),
+        ("k_max·η, lowest", resolution),
+        ("Energy budget: |mean residual| / mean loss of kinetic energy", _percent(balance.relative_residual)),
+    ]
 
 
 def _origin(flow: FlowResults) -> list[tuple[str, str]]:

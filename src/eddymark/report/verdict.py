@@ -44,6 +44,7 @@ def verdict(
     dimensions: int,
     no_model: str | None,
     data_seconds: float = float("nan"),
+    clock: str = "turnover time",
 ) -> Verdict:
     """Compare the best learned model with the best LES.
 
@@ -55,6 +56,7 @@ def verdict(
         dimensions: number of space dimensions; decides which statistic catches fakes.
         no_model: name of the LES without a closure.
         data_seconds: what generating the data took, for the break-even.
+        clock: unit of all times.
     """
     ranked = rank(standings, SPECTRUM)
     learned = next((row for row in ranked if row.learned), None)
@@ -63,19 +65,19 @@ def verdict(
     clauses = [_comparison(standings, learned, classical)]
     if learned is not None:
         clauses.append(f"{learned.survived} of {learned.rollouts} rollouts of {learned.name} survived")
-        clauses.append(_equal_cost(standings, learned, classical))
+        clauses.append(_equal_cost(standings, learned, classical, clock))
         if classical is not None and learned.cost.value > EQUAL_COST * classical.cost.value:
             clauses.append(_budget_of_les(standings, classical))
     text = sentence("; ".join(clauses))
     if exhausted:
         text = f"The case has no headroom, so it proves nothing for either side: {room}. {text}"
     scores = (SPECTRUM, UPPER_SPECTRUM, fake_catcher(dimensions), DECORRELATION)
-    details = [_leader(standings, score) for score in scores]
+    details = [_leader(standings, score, clock) for score in scores]
     if learned is not None and classical is not None:
         details += [_other_scores(learned, classical, scores[1:])]
-        details += [_one_at_a_time(learned, classical), _break_even(learned, classical, data_seconds)]
-    details.append(_speed_up(standings, [row for row in (learned, classical) if row]))
-    details += [_controls(standings, ranked, scores[2]), _excluded(standings), _coarser(standings)]
+        details += [_one_at_a_time(learned, classical), _break_even(learned, classical, data_seconds, clock)]
+    details.append(_speed_up(standings, [row for row in (learned, classical) if row], clock))
+    details += [_controls(standings, ranked, scores[2]), _excluded(standings, clock), _coarser(standings)]
     return Verdict(text, sentence(room), tuple(sentence(detail) for detail in details if detail))
 
 
@@ -84,8 +86,8 @@ def _named(row: Standing) -> str:
     return f"the {kind}" if row.name == kind else f"the {kind} {row.name}"
 
 
-def _quoted(row: Standing, score: Score = SPECTRUM) -> str:
-    unit = f" {score.unit}" if score.unit else ""
+def _quoted(row: Standing, score: Score = SPECTRUM, clock: str = "") -> str:
+    unit = f" {score.unit_with(clock)}" if score.unit else ""
     return f"{_named(row)} ({interval(row[score])}{unit})"
 
 
@@ -122,14 +124,14 @@ def _floors(row: Standing) -> str:
     return f", {number(multiple, 2)} × the sampling floor" if math.isfinite(multiple) else ""
 
 
-def _equal_cost(standings: Sequence[Standing], learned: Standing, classical: Standing | None) -> str:
+def _equal_cost(standings: Sequence[Standing], learned: Standing, classical: Standing | None, clock: str) -> str:
     """Who wins among the steppers which cost no more than the best learned model does."""
     cost = learned.cost.value
     if not math.isfinite(cost):
         return "its cost was not measured"
     front = "on" if learned in pareto_front(standings) else "not on"
     position = f"it is {front} the cost–accuracy Pareto front"
-    price = f"up to {EQUAL_COST} × its {number(cost)} s per turnover time"
+    price = f"up to {EQUAL_COST} × its {number(cost)} s per {clock}"
     grids = "all grids" if any(row.on_alternative_grid for row in standings) else "the same grid"
     budget = f"at equal cost among LES on {grids} ({price})"
     rivals = [row for row in _affordable(standings, cost) if row.kind == "les"]
@@ -187,7 +189,7 @@ def _one_at_a_time(learned: Standing, classical: Standing) -> str:
     )
 
 
-def _speed_up(standings: Sequence[Standing], best: Sequence[Standing]) -> str:
+def _speed_up(standings: Sequence[Standing], best: Sequence[Standing], clock: str) -> str:
     """Say how much cheaper than DNS the best learned model and the best LES are."""
     dns = next((row for row in standings if row.kind == "floor"), None)
     if dns is None:
@@ -198,11 +200,11 @@ def _speed_up(standings: Sequence[Standing], best: Sequence[Standing]) -> str:
         return ""
     return (
         f"speed-up over DNS on the same device, one trajectory at a time: {enumeration(parts)} "
-        f"(DNS: {number(dns.cost_single.value)} s per turnover time)"
+        f"(DNS: {number(dns.cost_single.value)} s per {clock})"
     )
 
 
-def _leader(standings: Sequence[Standing], score: Score) -> str:
+def _leader(standings: Sequence[Standing], score: Score, clock: str) -> str:
     """Who is best in one score, together with everybody who is not separated from the best."""
     ranked = rank(standings, score)
     if not ranked:
@@ -211,12 +213,12 @@ def _leader(standings: Sequence[Standing], score: Score) -> str:
     equals = [
         row for row in ranked[1:] if not separated(best[score], row[score], smaller_is_better=score.smaller_is_better)
     ]
-    text = f"{extreme} {score.title}: {_quoted(best, score)}"
+    text = f"{extreme} {score.title}: {_quoted(best, score, clock)}"
     if equals:
         return f"{text}, not separated by the intervals from {enumeration([row.name for row in equals])}"
     if len(ranked) == 1:
         return f"{text}, the only one whose rollouts all survived"
-    return f"{text}, ahead of {_quoted(ranked[1], score)} outside the intervals"
+    return f"{text}, ahead of {_quoted(ranked[1], score, clock)} outside the intervals"
 
 
 def _other_scores(learned: Standing, classical: Standing, scores: Sequence[Score]) -> str:
@@ -237,7 +239,7 @@ def _other_scores(learned: Standing, classical: Standing, scores: Sequence[Score
     return f"in the other scores, {learned.name} against {classical.name} is {enumeration(parts)}"
 
 
-def _break_even(learned: Standing, classical: Standing, data_seconds: float) -> str:
+def _break_even(learned: Standing, classical: Standing, data_seconds: float, clock: str) -> str:
     spent = learned.training_seconds + (data_seconds if math.isfinite(data_seconds) else 0.0)
     if not math.isfinite(spent):
         return ""
@@ -249,7 +251,7 @@ def _break_even(learned: Standing, classical: Standing, data_seconds: float) -> 
     if saved <= 0:
         return f"{text}, which it never repays: it is not cheaper than {classical.name}"
     repaid = count(math.ceil(spent / saved))
-    return f"{text}, repaid against {classical.name} after {repaid} simulated turnover times"
+    return f"{text}, repaid against {classical.name} after {repaid} simulated {clock}s"
 
 
 def _controls(standings: Sequence[Standing], ranked: Sequence[Standing], catcher: Score) -> str:
@@ -273,14 +275,14 @@ def _controls(standings: Sequence[Standing], ranked: Sequence[Standing], catcher
     return f"{text}, and the {catcher.title} does not expose it"
 
 
-def _excluded(standings: Sequence[Standing]) -> str:
+def _excluded(standings: Sequence[Standing], clock: str) -> str:
     lost = [row for row in standings if row.kind in COMPETING and row.survivors_only]
     if not lost:
         return ""
     names = []
     for row in lost:
         facts = [f"{row.survived} of {row.rollouts} survived"]
-        facts.append(f"median failure at {number(row.failure_time)} turnover times")
+        facts.append(f"median failure at {number(row.failure_time)} {clock}s")
         if row.survived and math.isfinite(row[SPECTRUM].value):
             facts.append(f"{SPECTRUM.title} of the survivors {interval(row[SPECTRUM])} {SPECTRUM.unit}")
         names.append(f"{row.name} ({', '.join(facts)})")

@@ -12,10 +12,11 @@ import torch
 
 from eddymark import __version__
 from eddymark.checkpoints import Checkpoints
-from eddymark.config.schema import Experiment
+from eddymark.config.schema import Experiment, Flow
 from eddymark.flows.base import flow_attributes
 from eddymark.flows.build import build_flow
-from eddymark.flows.sampling import SPLITS, SampledRuns, sample_runs
+from eddymark.flows.sampling import SampledRuns, sample_runs
+from eddymark.flows.schedule import SPLITS
 from eddymark.records import write_measured
 from eddymark.stepping.build import select_device
 from eddymark.storage import at_outputs, trajectory_dataset, write_stresses, write_trajectories
@@ -42,7 +43,7 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
     torch.set_num_threads(experiment.threads)
     flow = build_flow(experiment.flows[flow_name])
     sampling = flow.configuration.sampling
-    runs = shard_runs(sampling.runs, sampling.shards, shard)
+    runs = shard_runs(flow.configuration.runs, sampling.shards, shard)
     device = select_device(experiment)
     numerics = flow.configuration.direct_numerical_simulation
     assert numerics is not None
@@ -51,7 +52,7 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
     sampled = sample_runs(flow, flow_name, seed=experiment.seed, runs=runs, device=device, checkpoints=checkpoints)
     write_measured(output, seconds_before=checkpoints.seconds_before)
     budget = budget_means(sampled.budget, sampling.spin_up)
-    _warn(flow_name, sampled, budget, nominal=flow.configuration.turnover_time)
+    _warn(flow_name, flow.configuration, sampled, budget)
     for split in SPLITS:
         dataset = trajectory_dataset(
             sampled.velocity[split],
@@ -84,6 +85,7 @@ def _attributes(
 ) -> dict[str, Any]:
     flow = experiment.flows[flow_name]
     assert flow.direct_numerical_simulation is not None
+    final = {} if sampled.final_scales is None else vars(sampled.final_scales)
     return {
         "title": f"filtered DNS of {flow_name}",
         "flow": flow_name,
@@ -91,6 +93,7 @@ def _attributes(
         "dns_points": list(flow.direct_numerical_simulation.points),
         **flow_attributes(flow),
         **vars(sampled.scales),
+        **{f"final_{name}": value for name, value in final.items()},
         "energy_budget": json.dumps(budget),
         "seed": experiment.seed,
         "code_version": __version__,
@@ -98,36 +101,39 @@ def _attributes(
 
 
 def budget_means(budget: pd.DataFrame, spin_up: float) -> dict[str, float]:
-    """Return the time-averaged energy budget after the spin-up, its residual and dE/dt relative to the injection.
+    """Return the energy budget averaged over the time after the spin-up, its residual and dE/dt relative to the supply.
+
+    The supply is what has to be dissipated: the injection, or in a flow without a force the loss of kinetic energy.
 
     Arguments:
         budget: rows of `budget.csv`.
         spin_up: end of the spin-up, turnover times.
     """
-    steady = budget[budget["time"] >= spin_up]
+    kept = budget[budget["time"] >= spin_up]
     # The last output of a run has no interval after it, over which a constraint could have added energy.
-    steady = steady[steady["time"] < steady.groupby("run")["time"].transform("max")]
-    means = {name: float(steady[name].mean()) for name in ("injection", "dissipation", "drag", "residual")}
-    injection = means["injection"] or float("nan")
+    kept = kept[kept["time"] < kept.groupby("run")["time"].transform("max")]
+    means = {name: float(kept[name].mean()) for name in ("injection", "dissipation", "drag", "residual")}
     drift = means["injection"] - means["dissipation"] - means["drag"] - means["residual"]
-    return means | {"relative_residual": means["residual"] / injection, "relative_drift": drift / injection}
+    supply = means["injection"] or -drift or float("nan")
+    relative = {"relative_residual": means["residual"] / supply, "relative_drift": drift / supply}
+    return means | {"supply": supply} | relative
 
 
-def _warn(flow_name: str, sampled: SampledRuns, budget: dict[str, float], *, nominal: float) -> None:
+def _warn(flow_name: str, flow: Flow, sampled: SampledRuns, budget: dict[str, float]) -> None:
     """Say in the log what a reader of the data must know."""
-    scales = sampled.scales
+    scales, nominal = sampled.scales, flow.turnover_time
     print(
-        f"{flow_name}: turnover time {scales.turnover_time:.3f}, Taylor Reynolds number "
-        f"{scales.taylor_reynolds_number:.1f}, k_max η {scales.resolution:.2f}",
+        f"{flow_name}: {flow.clock} {scales.turnover_time:.3f}, Taylor Reynolds number "
+        f"{scales.taylor_reynolds_number:.1f}, {'lowest ' if flow.is_transient else ''}k_max η {scales.resolution:.2f}",
         file=sys.stderr,
     )
     if abs(scales.turnover_time / nominal - 1) > 0.1:
         print(
-            f"WARNING: {flow_name}: measured turnover time {scales.turnover_time:.3f} differs from the configured "
+            f"WARNING: {flow_name}: measured {flow.clock} {scales.turnover_time:.3f} differs from the configured "
             f"{nominal} by more than 10 %; set turnover_time accordingly",
             file=sys.stderr,
         )
-    if abs(budget["relative_drift"]) > STEADY:
+    if not flow.is_transient and abs(budget["relative_drift"]) > STEADY:
         print(
             f"WARNING: {flow_name} is not steady: dE/dt is {budget['relative_drift']:.1%} of the energy input; "
             "raise spin_up or sample longer",

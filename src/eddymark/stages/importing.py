@@ -15,7 +15,7 @@ from eddymark.config.schema import Experiment
 from eddymark.external.importing import Import
 from eddymark.flows.base import flow_attributes
 from eddymark.flows.build import build_flow
-from eddymark.flows.sampling import SPLITS
+from eddymark.flows.schedule import SPLITS
 from eddymark.progress import Progress
 from eddymark.stepping.build import select_device
 from eddymark.storage import TrajectoryFile
@@ -60,8 +60,9 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
     imported.summary.budget().to_csv(output / "budget.csv", index=False, float_format="%.7g")
     kinds = ", ".join(catalogue.layouts)
     print(f"{flow_name}: {catalogue.files} files ({kinds}), grid {list(catalogue.points)}", file=sys.stderr)
-    measured, nominal = imported.summary.mean_scales()["turnover_time"], flow.configuration.turnover_time
-    print(f"{flow_name}: turnover time measured {measured:.4g}, configured {nominal:g}", file=sys.stderr)
+    if not flow.configuration.is_transient:
+        measured, nominal = imported.summary.mean_scales()["turnover_time"], flow.configuration.turnover_time
+        print(f"{flow_name}: turnover time measured {measured:.4g}, configured {nominal:g}", file=sys.stderr)
     for doubt in imported.doubts():
         print(f"WARNING: {flow_name}: {doubt}", file=sys.stderr)
 
@@ -78,7 +79,8 @@ def _attributes(experiment: Experiment, flow_name: str, split: str, imported: Im
         "source_doubts": json.dumps(imported.doubts()),
         "source_divergence": float(imported.summary.budget()["divergence"].max()),
         **flow_attributes(flow),
-        **imported.summary.mean_scales(),
+        # Averages over time say little of a flow that changes all the time.
+        **({} if flow.is_transient else imported.summary.mean_scales()),
         "seed": experiment.seed,
         "code_version": __version__,
     }

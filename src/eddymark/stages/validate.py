@@ -33,10 +33,6 @@ from eddymark.stepping.stepper import Stepper
 from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import read_trajectories, trajectory_dataset, write_trajectories
 
-DNS_WINDOW = Window(start=-np.inf)
-"""The flows are statistically steady and spun up: every test state of the DNS counts."""
-
-
 MEMORY_OUTPUTS = 2
 """Outputs over which the memory of a stepper is measured: the first one sets up caches, all others are alike."""
 
@@ -54,7 +50,8 @@ def run(
 
     All steppers of a flow start from the same state of every test trajectory: the first one up to which there are
     as many states as the surrogate with the longest history needs. Each sees as many of them as its own history
-    asks for; DNS states before the start are used for nothing else. For `dns` the rollouts are the test
+    asks for; DNS states before the start are used for nothing else. In a transient flow that is a fixed time after the
+    start of each run, and everything is compared with the DNS at the same times. For `dns` the rollouts are the test
     trajectories from that state on and the scores are the sampling floor; its errors and decorrelation time are
     those between unrelated test trajectories at equal times, the chance level, and are in `scores.csv` only.
     Times are in the nominal turnover time, in which the experiment is written.
@@ -106,8 +103,11 @@ def run(
         write_measured(output, rollout_seconds=seconds, peak_memory_bytes=memory, seconds_before=before)
         constrains, parameters = getattr(built, "constrains", False), parameter_count(built)
 
-    scales = measure_scales(test, grid=grid)
-    dns = measure(test, grid=grid, interval=interval, window=DNS_WINDOW, scales=scales)
+    window, dns_window = _windows(flow)
+    if flow.is_transient:
+        test = test[:, : 1 + _outputs(flow)]
+    scales = measure_scales(test, grid=grid, interval=interval, window=dns_window)
+    dns = measure(test, grid=grid, interval=interval, window=dns_window, scales=scales)
     dns = dns.assign_coords(run=("trajectory", runs))
     reference = _with_failures(dns, dns, flow, [])
     threshold = flow.validation.correlation_threshold
@@ -125,7 +125,7 @@ def run(
             velocity,
             grid=grid,
             interval=interval,
-            window=Window(start=flow.validation.statistics_start),
+            window=window,
             scales=scales,
             truth=test[:, 1 : velocity.shape[1]],
             correlation_threshold=threshold,
@@ -177,7 +177,7 @@ def _roll_out(
     Of a rollout on a finer grid, its `own`, only what the grid `kept` resolves is kept of each output.
     """
     flow = experiment.flows[flow_name]
-    steps = round(flow.validation.rollout_length / flow.sampling.interval)
+    steps = _outputs(flow)
     initial = _initial(built, past, experiment)
     key = {"flow": flow_name, "stepper": stepper, "steps": steps, "shape": list(initial.shape)}
     checkpoints = Checkpoints(work, key | {"precision": str(initial.dtype), "device": initial.device.type})
@@ -198,6 +198,20 @@ def _between(grid: Grid, target: Grid, *, like: Tensor) -> Callable[[Tensor], Te
     return partial(resampled, space=space, target=other)
 
 
+def _outputs(flow: FlowConfiguration) -> int:
+    """Return how many outputs a rollout makes."""
+    return round(flow.validation.rollout_length / flow.sampling.interval)
+
+
+def _windows(flow: FlowConfiguration) -> tuple[Window, Window]:
+    """Return where rollouts and the DNS are averaged.
+
+    Of a steady flow, which is spun up, every test state of the DNS counts; of a transient one those at the same times.
+    """
+    window = Window(start=flow.validation.statistics_start, parts=flow.validation.windows)
+    return window, window if flow.is_transient else Window(start=-np.inf)
+
+
 def _rescaled_share(flow: FlowConfiguration, grid: Grid) -> float:
     """Return the share of the resolved shells whose energy the flow holds."""
     held = [shell for shell in flow.forcing.energies or {} if shell <= grid.resolved_shells]
@@ -209,12 +223,16 @@ def _with_failures(
 ) -> xr.Dataset:
     """Return the statistics with the time and cause of each trajectory's failure."""
     rule = flow.validation.survival
+    if flow.is_transient:
+        energy, enstrophy = (dns[name].mean("trajectory").to_numpy() for name in ("kinetic_energy", "enstrophy"))
+    else:
+        energy, enstrophy = (dns[name].mean().to_numpy() for name in ("mean_kinetic_energy", "mean_enstrophy"))
     times, causes = survival(
         time=statistics["time"].to_numpy(),
         kinetic_energy=statistics["kinetic_energy"].to_numpy(),
         enstrophy=statistics["enstrophy"].to_numpy(),
-        mean_kinetic_energy=float(dns["mean_kinetic_energy"].mean()),
-        mean_enstrophy=float(dns["mean_enstrophy"].mean()),
+        mean_kinetic_energy=energy,
+        mean_enstrophy=enstrophy,
         energy_range=rule.energy,
         enstrophy_range=rule.enstrophy,
         average=rule.average,

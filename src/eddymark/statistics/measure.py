@@ -22,11 +22,11 @@ VALUES_AT_ONCE = 2**22
 
 @dataclass(frozen=True)
 class Scales:
-    """What vorticity and velocity increments are divided by before they are counted: rms values of the
-    DNS."""
+    """What vorticity and velocity increments are divided by before they are counted: rms values of the DNS in each
+    window, `(window,)`."""
 
-    vorticity: float
-    increment: float
+    vorticity: tuple[float, ...]
+    increment: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,28 @@ class Window:
     """The part of a rollout from which time averages are taken, both ends included, in turnover times.
 
     The initial state is no part of any window, also if it starts at 0: it is given to a stepper, not made by
-    it. Statistics of DNS itself have no initial state to leave out; they use `start = -inf`.
+    it. Statistics of DNS in a steady state have no initial state to leave out; they use `start = -inf`. A transient
+    flow is averaged over each of several equal parts by itself, to be compared with the DNS over the same part.
     """
 
     start: float
     end: float = float("inf")
+    parts: int = 1
 
-    def contains(self, time: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which times lie inside."""
+    def slices(self, time: NDArray[np.float64]) -> list[slice]:
+        """Return which outputs lie in each part.
+
+        Arguments:
+            time: `(time,)`, ascending.
+
+        Raises:
+            ValueError: if there are fewer outputs than parts.
+        """
         inside = (time >= self.start - 1e-9) & (time <= self.end + 1e-9)
-        return inside if self.start == -np.inf else inside & (time > 0)
+        outputs = np.flatnonzero(inside if self.start == -np.inf else inside & (time > 0))
+        if len(outputs) < self.parts:
+            raise ValueError("the statistics window holds no state of the rollout")
+        return [slice(int(part[0]), int(part[-1]) + 1) for part in np.array_split(outputs, self.parts)]
 
 
 def _chunks(velocity: Tensor) -> Iterator[Tensor]:
@@ -52,24 +64,31 @@ def _chunks(velocity: Tensor) -> Iterator[Tensor]:
         yield part.to(torch.float64)
 
 
-def measure_scales(velocity: Tensor, *, grid: Grid) -> Scales:
-    """Return the rms of vorticity components and of longitudinal increments over one grid spacing.
+def measure_scales(velocity: Tensor, *, grid: Grid, interval: float, window: Window) -> Scales:
+    """Return the rms of vorticity components and of longitudinal increments over one grid spacing in each window.
 
     Arguments:
         velocity: DNS on the LES grid, `(trajectory, time, component, *grid)`.
         grid: the LES grid.
+        interval: time between two states, turnover times.
+        window: where they are averaged.
     """
     space = SpectralSpace(grid, dealiased=False, device=velocity.device)
+    parts = window.slices(interval * np.arange(velocity.shape[1], dtype=np.float64))
+    pairs = [_rms(velocity[:, part], space) for part in parts]
+    return Scales(tuple(first for first, _ in pairs), tuple(second for _, second in pairs))
+
+
+def _rms(velocity: Tensor, space: SpectralSpace) -> tuple[float, float]:
+    """Return the rms of vorticity components and of longitudinal increments."""
+    grid = space.grid
     vorticity, increment = [], []
     for part in _chunks(velocity):
         curl = space.to_physical(space.vorticity(space.to_spectral(part)))
         step = distributions.longitudinal_increments(part, dimension=grid.dimension)
         vorticity.append(curl.square().mean((0, *range(2, curl.ndim))))
         increment.append(step.square().mean((0, *range(2, step.ndim))))
-    return Scales(
-        vorticity=float(torch.cat(vorticity).mean().sqrt()),
-        increment=float(torch.cat(increment).mean().sqrt()),
-    )
+    return float(torch.cat(vorticity).mean().sqrt()), float(torch.cat(increment).mean().sqrt())
 
 
 def measure(
@@ -85,8 +104,8 @@ def measure(
     """Measure the statistics of trajectories.
 
     All modes of the grid are seen, also those beyond the dealiased ones, in which a network may put energy.
-    Time averages are taken of trajectories which are finite throughout the window; for the others they are
-    NaN.
+    Time averages over a part of the window are taken of trajectories which are finite throughout it; for the others
+    they are NaN.
 
     Arguments:
         velocity: `(trajectory, time, component, *grid)`, NaN after a failure, the initial state first.
@@ -101,28 +120,31 @@ def measure(
     Returns:
         variables, each with dimension `trajectory`: `kinetic_energy`, `enstrophy`, `divergence` over `time`;
         `relative_l2_error`, `vorticity_correlation` over `lead_time`; `decorrelation_time` (NaN: longer than
-        the data); time averages `mean_kinetic_energy`, `mean_enstrophy`, `mean_divergence`, `energy_spectrum`
-        over `shell`, `vorticity_density` and `increment_density` over bins, and the moments of
-        `eddymark.statistics.structure`. Velocities are in flow units, times in turnover times.
+        the data); and, with dimension `window`, time averages over each part of the window: `mean_kinetic_energy`,
+        `mean_enstrophy`, `mean_divergence`, `energy_spectrum` over `shell`, `vorticity_density` and
+        `increment_density` over bins, and the moments of `eddymark.statistics.structure`. The coordinates
+        `window_start` and `window_end` are the times of the first and last state of each part. Velocities are in flow
+        units, times in turnover times.
     """
     space = SpectralSpace(grid, dealiased=False, device=velocity.device)
     time = interval * np.arange(velocity.shape[1], dtype=np.float64)
     data: dict[str, tuple[tuple[str, ...], NDArray[np.float64]]] = {}
     for name, values in _balance(velocity, space).items():
         data[name] = (("trajectory", "time"), values)
-    inside = window.contains(time)
-    for name, values in _time_averages(velocity, inside, space, scales).items():
+    parts = window.slices(time)
+    for name, values in _time_averages(velocity, parts, space, scales).items():
         axis = {"energy_spectrum": ("shell",), "vorticity_density": ("vorticity_bin",)}
         axis["increment_density"] = ("increment_bin",)
-        data[name] = (("trajectory", *axis.get(name, ())), values)
-    alive = np.isfinite(data["energy_spectrum"][1][:, 0])
+        data[name] = (("trajectory", "window", *axis.get(name, ())), values)
+    alive = np.isfinite(data["energy_spectrum"][1][..., 0])
     for name in ("kinetic_energy", "enstrophy", "divergence"):
-        mean = np.full(len(alive), np.nan)
-        mean[alive] = data[name][1][alive][:, inside].mean(axis=1)
-        data[f"mean_{name}"] = (("trajectory",), mean)
+        means = np.stack([data[name][1][:, part].mean(axis=1) for part in parts], axis=1)
+        data[f"mean_{name}"] = (("trajectory", "window"), np.where(alive, means, np.nan))
     coordinates = {
         "time": time,
-        "shell": np.arange(1, data["energy_spectrum"][1].shape[1] + 1),
+        "window_start": ("window", time[[part.start for part in parts]]),
+        "window_end": ("window", time[[part.stop - 1 for part in parts]]),
+        "shell": np.arange(1, data["energy_spectrum"][1].shape[-1] + 1),
         "vorticity_bin": VORTICITY_BINS.centres,
         "increment_bin": INCREMENT_BINS.centres,
     }
@@ -133,8 +155,6 @@ def measure(
         attrs={
             "cutoff": grid.resolved_shells,
             "highest_shell": int(dealiased.shells.max()),
-            "statistics_start": float(time[inside][0]) if inside.any() else float("nan"),
-            "statistics_end": float(time[inside][-1]) if inside.any() else float("nan"),
             "correlation_threshold": correlation_threshold,
         },
     )
@@ -212,19 +232,29 @@ def _errors(prediction: Tensor, truth: Tensor, space: SpectralSpace) -> tuple[ND
 
 
 def _time_averages(
-    velocity: Tensor, inside: NDArray[np.bool_], space: SpectralSpace, scales: Scales
+    velocity: Tensor, parts: list[slice], space: SpectralSpace, scales: Scales
 ) -> dict[str, NDArray[np.float64]]:
-    """Average over the window what is averaged over time, for trajectories which are finite throughout it."""
-    if not inside.any():
-        raise ValueError("the statistics window holds no state of the rollout")
-    first, last = np.flatnonzero(inside)[[0, -1]]
-    states = velocity[:, first : last + 1]
+    """Average over each part what is averaged over time, for trajectories which are finite throughout it.
+
+    Returns:
+        arrays `(trajectory, window, ...)`.
+    """
+    averages = [
+        _time_average(velocity[:, part], space, vorticity, increment)
+        for part, vorticity, increment in zip(parts, scales.vorticity, scales.increment, strict=True)
+    ]
+    return {name: np.stack([one[name] for one in averages], axis=1) for name in averages[0]}
+
+
+def _time_average(
+    states: Tensor, space: SpectralSpace, vorticity_scale: float, increment_scale: float
+) -> dict[str, NDArray[np.float64]]:
     alive = torch.stack([part.isfinite().flatten(1).all(dim=1) for part in _chunks(states)]).all(dim=0)
     sums: dict[str, Tensor] = {}
     # With no trajectory alive, a state at rest still tells which variables there are and how long they are.
     chosen = states[alive] if alive.any() else torch.zeros_like(states[:1, :1])
     for part in _chunks(chosen):
-        for name, values in _state_statistics(part, space, scales).items():
+        for name, values in _state_statistics(part, space, vorticity_scale, increment_scale).items():
             total = values.sum(dim=1)
             sums[name] = sums[name] + total if name in sums else total
     averages = {}
@@ -236,7 +266,9 @@ def _time_averages(
     return averages
 
 
-def _state_statistics(velocity: Tensor, space: SpectralSpace, scales: Scales) -> dict[str, Tensor]:
+def _state_statistics(
+    velocity: Tensor, space: SpectralSpace, vorticity_scale: float, increment_scale: float
+) -> dict[str, Tensor]:
     """Return what is averaged over time, of each state: `(trajectory, time, ...)`."""
     dimension = space.grid.dimension
     spectrum = space.to_spectral(velocity)
@@ -244,9 +276,9 @@ def _state_statistics(velocity: Tensor, space: SpectralSpace, scales: Scales) ->
     increments = distributions.longitudinal_increments(velocity, dimension=dimension).flatten(2)
     result = {
         "energy_spectrum": space.energy_spectrum(spectrum)[..., 1:],
-        "vorticity_density": distributions.histogram(vorticity, scale=scales.vorticity, bins=VORTICITY_BINS)
+        "vorticity_density": distributions.histogram(vorticity, scale=vorticity_scale, bins=VORTICITY_BINS)
         / VORTICITY_BINS.width,
-        "increment_density": distributions.histogram(increments, scale=scales.increment, bins=INCREMENT_BINS)
+        "increment_density": distributions.histogram(increments, scale=increment_scale, bins=INCREMENT_BINS)
         / INCREMENT_BINS.width,
         **structure.vorticity_moments(spectrum, space=space),
     }

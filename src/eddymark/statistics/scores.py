@@ -37,6 +37,8 @@ COLUMNS = (
     "floor",
     "unit",
 )
+TIMES = "turnover times"
+"""Unit of times in the table: the flow's `turnover_time`, whatever its clock is."""
 ERROR_STEPS = (1, 2, 5, 10)
 SPLITS = 200
 """Random divisions of the DNS trajectories from which the sampling floor is the median."""
@@ -44,13 +46,13 @@ SPLITS = 200
 
 @dataclass(frozen=True)
 class Score:
-    """One number computed from ensemble averages.
+    """One number computed from ensemble averages; where these are per window, its mean over the windows.
 
     Arguments:
         statistic: its name.
         window: what it is taken over.
         unit: its unit.
-        evaluate: from the averages of the prediction and of the DNS, `(sample,)`.
+        formula: from the averages of the prediction and of the DNS, `(sample,)` or `(sample, window)`.
         is_distance: zero for equal ensembles; then the floor is that between halves of the DNS.
         is_floored_by_dns: the floor is what the DNS itself has.
     """
@@ -58,9 +60,14 @@ class Score:
     statistic: str
     window: str
     unit: str
-    evaluate: Callable[[Averages, Averages], Array]
+    formula: Callable[[Averages, Averages], Array]
     is_distance: bool = False
     is_floored_by_dns: bool = False
+
+    def evaluate(self, prediction: Averages, dns: Averages) -> Array:
+        """Return the score for each sample; NaN where a window is without value."""
+        values = self.formula(prediction, dns)
+        return values if values.ndim == 1 else np.asarray(values.mean(axis=1))
 
 
 def _shell_scores(reference: xr.Dataset) -> list[Score]:
@@ -117,7 +124,7 @@ def _error_score(step: int) -> Score:
 
 
 _DIVERGENCE = Score("divergence", "statistics", "1", lambda p, q: p["mean_divergence"], is_floored_by_dns=True)
-_DECORRELATION = Score("decorrelation_time", "rollout", "turnover times", lambda p, q: p["decorrelation_time"])
+_DECORRELATION = Score("decorrelation_time", "rollout", TIMES, lambda p, q: p["decorrelation_time"])
 _SURVIVAL = Score("surviving_fraction", "rollout", "1", lambda p, q: p["survived"])
 _ACTIVITY = Score("constraint_activity", "every step", "1", lambda p, q: p["constraint_activity"])
 
@@ -125,10 +132,11 @@ _ACTIVITY = Score("constraint_activity", "every step", "1", lambda p, q: p["cons
 def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
     """Return the scores, in the order of the table.
 
-    Distances are: of spectra `spectra.spectrum_error`; of energy and enstrophy |ratio to DNS − 1|; of
-    densities the total variation distance; of derivative skewness (3-D), palinstrophy production (2-D) and
-    vorticity flatness the absolute difference from DNS. `divergence` is no distance, but should be as small as
-    that of the DNS. Errors against the DNS trajectory are averaged over the trajectories that have a state at that
+    Where a transient flow is averaged over several windows, each is compared with the same window of the DNS and the
+    score is the mean over the windows. Distances are: of spectra `spectra.spectrum_error`; of energy and enstrophy
+    |ratio to DNS − 1|; of densities the total variation distance; of derivative skewness (3-D), palinstrophy production
+    (2-D) and vorticity flatness the absolute difference from DNS. `divergence` is no distance, but should be as small
+    as that of the DNS. Errors against the DNS trajectory are averaged over the trajectories that have a state at that
     step; decorrelation times beyond the data count as the end of the data.
 
     Arguments:
@@ -219,6 +227,6 @@ def score_table(prediction: xr.Dataset, reference: xr.Dataset, *, seed: int, sam
     medians = uncertainty.weighted_median(ours["failure_time"], ours_weights)
     median = uncertainty.weighted_median(ours["failure_time"], np.ones((1, len(ours_runs))))
     bounds = uncertainty.interval(medians)
-    rows.append(["failure_time", "rollout", float(median[0]), *bounds, float("nan"), "turnover times"])
+    rows.append(["failure_time", "rollout", float(median[0]), *bounds, float("nan"), TIMES])
     table = pd.DataFrame(rows, columns=["statistic", "window", "value", "low", "high", "floor", "unit"])
     return table.assign(**names)[list(COLUMNS)]

@@ -43,8 +43,8 @@ def survival(
     time: Array,
     kinetic_energy: Array,
     enstrophy: Array,
-    mean_kinetic_energy: float,
-    mean_enstrophy: float,
+    mean_kinetic_energy: Array,
+    mean_enstrophy: Array,
     energy_range: tuple[float, float],
     enstrophy_range: tuple[float, float],
     average: float,
@@ -58,7 +58,7 @@ def survival(
     Arguments:
         time: turnover times, `(time,)`, the initial state first.
         kinetic_energy, enstrophy: `(trajectory, time)`, NaN after a recorded failure.
-        mean_kinetic_energy, mean_enstrophy: means of the DNS.
+        mean_kinetic_energy, mean_enstrophy: means of the DNS, or its ensemble means at the same times, `(time,)`.
         energy_range, enstrophy_range: lowest and highest multiple of the DNS mean.
         average: length of the running mean, turnover times.
         recorded: failures which the rollout met.

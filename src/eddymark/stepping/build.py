@@ -14,7 +14,7 @@ from eddymark.closures.build import build_closure
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.schema import LargeEddySimulation as LargeEddySimulationConfiguration
-from eddymark.config.steppers import StepperName, find_stepper, solvers
+from eddymark.config.steppers import StepperName, find_stepper, longest_history, solvers
 from eddymark.errors import EddymarkError
 from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
@@ -279,11 +279,16 @@ def _control(experiment: Experiment, flow_name: str, name: str, *, results: Path
     data = open_trajectories(split_files(configuration, flow_name, "train", results))
     velocity: Tensor = torch.as_tensor(data["velocity"].values).to(device=device, dtype=dtype)
     random = generator(experiment.seed, flow_name, name)
+    if configuration.is_transient:
+        # What is imitated changes with time, counted from the state at which all rollouts start.
+        velocity = velocity[:, longest_history(configuration) - 1 :]
     if name == "matched_noise":
-        states = solver.space.to_spectral(velocity.flatten(0, 1))
-        spectrum = solver.space.energy_spectrum(states).mean(dim=0)
-        return MatchedNoise(spectrum=spectrum, space=solver.space, interval=interval, random=random)
+        states = velocity.transpose(0, 1) if configuration.is_transient else velocity.flatten(0, 1).unsqueeze(0)
+        spectra = [solver.space.energy_spectrum(solver.space.to_spectral(one)).mean(dim=0) for one in states]
+        return MatchedNoise(spectra=torch.stack(spectra), space=solver.space, interval=interval, random=random)
     physics = KnownPhysics(solver, interval)
     free = solver.space.to_physical(physics.free(velocity[:, :-1].flatten(0, 1)))
-    amplitude = float(root_mean_square(velocity[:, 1:].flatten(0, 1) - free))
-    return ConstrainedNoise(physics, amplitude=amplitude, interval=interval, random=random)
+    learned = velocity[:, 1:] - free.unflatten(0, (len(velocity), -1))
+    groups = learned.unbind(dim=1) if configuration.is_transient else [learned]
+    amplitudes = [float(root_mean_square(one)) for one in groups]
+    return ConstrainedNoise(physics, amplitudes=amplitudes, interval=interval, random=random)

@@ -5,6 +5,8 @@ Every comparison shows them. A statistic which they pass cannot prove a model go
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,7 +36,8 @@ class MatchedNoise:
     """Solenoidal noise with the DNS' energy spectrum and random phases, drawn anew for every output.
 
     Arguments:
-        spectrum: E(κ) per shell, `(shell,)`, shell 0 first.
+        spectra: E(κ) per shell of each output, `(output, shell)`, shell 0 first; the last one stands for all later
+            outputs.
         space: dealiased spectral space.
         interval: time between outputs, flow units.
         random: stream of the noise.
@@ -42,8 +45,9 @@ class MatchedNoise:
 
     history = 1
 
-    def __init__(self, *, spectrum: Tensor, space: SpectralSpace, interval: float, random: np.random.Generator) -> None:
-        self.spectrum = spectrum
+    def __init__(self, *, spectra: Tensor, space: SpectralSpace, interval: float, random: np.random.Generator) -> None:
+        self.output = 0
+        self.spectra = spectra
         self.space = space
         self.interval = interval
         self.random = random
@@ -53,7 +57,7 @@ class MatchedNoise:
         space = self.space
         noise = space.to_spectral(solenoidal_noise(space, past[:, -1], self.random))
         present = space.energy_spectrum(noise)
-        target = self.spectrum[: present.shape[-1]]
+        target = self.spectra[min(self.output, len(self.spectra) - 1), : present.shape[-1]]
         factor = torch.sqrt(target / present.clamp_min(torch.finfo(present.dtype).tiny))
         shaped = noise * factor[:, space.shells].unsqueeze(1)
         return space.to_physical(shaped)
@@ -64,7 +68,8 @@ class ConstrainedNoise:
 
     Arguments:
         known_physics: what a surrogate's output passes through.
-        amplitude: rms of the increments that a network has to learn.
+        amplitudes: rms of the increments that a network has to learn, for each output from 1 on; the last one stands
+            for all later outputs.
         interval: time between outputs, flow units.
         random: stream of the noise.
     """
@@ -72,10 +77,16 @@ class ConstrainedNoise:
     history = 1
 
     def __init__(
-        self, known_physics: KnownPhysics, *, amplitude: float, interval: float, random: np.random.Generator
+        self,
+        known_physics: KnownPhysics,
+        *,
+        amplitudes: Sequence[float],
+        interval: float,
+        random: np.random.Generator,
     ) -> None:
+        self.output = 0
         self.known_physics = known_physics
-        self.amplitude = amplitude
+        self.amplitudes = amplitudes
         self.interval = interval
         self.random = random
 
@@ -87,7 +98,8 @@ class ConstrainedNoise:
     def __call__(self, past: Tensor) -> Tensor:
         """Return the next output."""
         noise = solenoidal_noise(self.known_physics.space, past[:, -1], self.random)
-        return self.known_physics(past[:, -1], self.amplitude * noise)
+        amplitude = self.amplitudes[min(max(self.output - 1, 0), len(self.amplitudes) - 1)]
+        return self.known_physics(past[:, -1], amplitude * noise)
 
 
 def solenoidal_noise(space: SpectralSpace, like: Tensor, random: np.random.Generator) -> Tensor:

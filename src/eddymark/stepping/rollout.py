@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from eddymark.checkpoints import Checkpoints
-from eddymark.stepping.stepper import Stepper
+from eddymark.stepping.stepper import Stepper, TimeDependent
 
 BLOW_UP = 100.0
 """A state with this many times its initial kinetic energy is taken for lost."""
@@ -90,6 +90,8 @@ def rollout(
             random.bit_generator.state = found.facts["random"]
     with torch.inference_mode():
         for step in range(done + 1, steps + 1):
+            if isinstance(stepper, TimeDependent):
+                stepper.output = step
             output = stepper(past)
             mean_square = output.flatten(1).square().mean(dim=1)
             finite = torch.isfinite(mean_square)

@@ -29,3 +29,14 @@ class Stepper(Protocol):
             velocity `(batch, component, *grid)` one interval after the last of `past`.
         """
         ...
+
+
+@runtime_checkable
+class TimeDependent(Protocol):
+    """What a stepper has beside if the time since the start of a rollout matters to it.
+
+    Attributes:
+        output: number of the output that is asked for next; the initial state has number 0.
+    """
+
+    output: int

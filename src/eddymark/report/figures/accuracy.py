@@ -36,7 +36,7 @@ def cost_and_accuracy(view: View) -> Figure:
     for axes, title in ((single, "one trajectory at a time"), (batch, "all test trajectories at once")):
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlabel("seconds per turnover time and trajectory")
+        axes.set_xlabel(f"seconds per {view.flow.flow.clock} and trajectory")
         axes.set_title(title)
         axes.margins(0.15)
         readable_decades(axes.xaxis)
@@ -140,7 +140,7 @@ def error_growth(view: View) -> Figure:
     error.set_ylabel("relative L2 error (1)")
     error.set_title("pointwise error")
     for axes in (error, correlation):
-        axes.set_xlabel("lead time (turnover times)")
+        axes.set_xlabel(f"lead time ({view.clock})")
         axes.set_xlim(0, None)
     legend(figure, [handle(view.style(stepper), view.label(stepper)) for stepper in drawn], columns=3)
     ranked = rank(view.standings, DECORRELATION)
@@ -149,7 +149,7 @@ def error_growth(view: View) -> Figure:
         "Average over test trajectories; shaded: 95 % interval of the best LES and the best learned model. "
         f"Where the correlation falls below {number(threshold, 2)} (dashed; markers) the forecast counts as "
         "lost: chaos ends every forecast, so beyond it only statistics matter. Longest: "
-        f"{enumeration(times)} turnover times.{view.survivors_note}{view.seeds_note}"
+        f"{enumeration(times)} {view.clock}.{view.survivors_note}{view.seeds_note}"
     )
     return Figure(
         "error-growth",

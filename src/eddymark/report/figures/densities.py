@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eddymark.report.figures.view import View, canvas, handle, legend, range_band
+from eddymark.report.figures.view import View, canvas, handle, legend, range_band, window_mean
 from eddymark.report.standings import INCREMENT_PDF, VORTICITY_PDF, fake_catcher, rank
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import enumeration, multiple
@@ -24,12 +24,12 @@ def densities(view: View) -> Figure:
     panels = figure.subplots(1, 2)
     for axes, (name, coordinate, title) in zip(panels, PANELS, strict=True):
         bins = np.asarray(dns.statistics[coordinate].values, dtype=float)
-        reference, low, high = range_band(np.asarray(dns.statistics[name].values, dtype=float))
+        reference, low, high = range_band(window_mean(dns, name))
         smallest = float(reference[reference > 0].min())
         axes.fill_between(bins, np.maximum(low, smallest / 10), high, color="0.85", linewidth=0)
         axes.plot(bins, _positive(reference), **view.style(dns).line, zorder=3)
         for stepper in drawn:
-            density, _, _ = range_band(np.asarray(stepper.statistics[name].values, dtype=float))
+            density, _, _ = range_band(window_mean(stepper, name))
             axes.plot(bins, _positive(density), **view.style(stepper).line)
         axes.set_yscale("log")
         axes.set_ylim(max(smallest / 3, 1e-6), float(np.nanmax(high)) * 2)
@@ -58,6 +58,8 @@ def _caption(view: View) -> str:
         "Matched noise has the spectrum of DNS and random phases; what it gets right here proves nothing. "
         f"The {fake_catcher(view.flow.dimensions).title} in the table is there to catch it."
     )
+    if view.transient:
+        text = f"Means over the windows, in each of which values are divided by the rms of DNS at that time. {text}"
     closest = [
         f"{row.name} for {what} at {multiple(row[score])}"
         for score, what in ((VORTICITY_PDF, "vorticity"), (INCREMENT_PDF, "increments"))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from eddymark.report.figures.view import View, canvas, label, thinned
+from eddymark.report.figures.view import Array, View, canvas, label, range_band, thinned
 from eddymark.report.standings import COMPETING
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import enumeration, number
@@ -25,56 +25,87 @@ def enstrophy(view: View) -> Figure:
 
 
 def _evolution(view: View, name: str, title: str) -> Figure:
-    """One small panel per stepper: rollouts as thin lines over the range that DNS visits."""
-    reference = np.asarray(view.flow.dns.statistics[name].values, dtype=float)
-    low, high, mean = np.nanmin(reference), np.nanmax(reference), np.nanmean(reference)
+    """One small panel per stepper: rollouts as thin lines over the range that DNS visits (transient: at that time)."""
+    mean, low, high = _dns_range(view, name)
+    unit = mean[0]
     rows = math.ceil(len(view.main) / COLUMNS) if view.main else 1
     figure = canvas(9.2, 0.5 + 1.75 * rows)
     panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
     outside = []
+    bottom, top = 0.0, max(2.0, 1.15 * float(high[0]) / unit)
+    if view.transient:
+        bottom, top = 0.5 * float(low.min()) / unit, 1.6 * float(high.max()) / unit
     for axes in panels.flat[len(view.main) :]:
         axes.set_visible(False)
     for index, (axes, stepper) in enumerate(zip(panels.flat, view.main, strict=False)):
         style = view.style(stepper)
-        top = max(2.0, 1.15 * high / mean)
         time = np.asarray(stepper.statistics["time"].values, dtype=float)
         values = np.asarray(stepper.statistics[name].values, dtype=float)
         keep = thinned(len(time))
-        axes.axhspan(low / mean, high / mean, color="0.88", linewidth=0)
-        axes.axhline(1, color="black", linewidth=0.7)
-        axes.plot(time[keep], values[:, keep].T / mean, color=style.colour, linewidth=0.6)
+        band = (np.broadcast_to(part, time.shape) / unit for part in (low, high))
+        axes.fill_between(time, *band, color="0.88", linewidth=0)
+        axes.plot(time, np.broadcast_to(mean, time.shape) / unit, color="black", linewidth=0.7)
+        axes.plot(time[keep], values[:, keep].T / unit, color=style.colour, linewidth=0.6)
         for trajectory, failure in enumerate(stepper.failure_times):
             if math.isfinite(failure):
                 last = np.flatnonzero(np.isfinite(values[trajectory]) & (time <= failure))
-                height = values[trajectory, last[-1]] / mean if last.size else 1.0
-                axes.plot([failure], [min(height, 0.97 * top)], "x", color="black", markersize=5, zorder=4)
-        window = time >= view.flow.flow.validation.statistics_start
-        average = np.nanmean(values[:, window]) / mean if np.isfinite(values[:, window]).any() else math.nan
-        if not low / mean <= average <= high / mean:
+                height = values[trajectory, last[-1]] / unit if last.size else 1.0
+                axes.plot([failure], [min(max(height, 1.03 * bottom), 0.97 * top)], "x", color="black", markersize=5)
+        if not _within(view, values, time, low, high):
             outside.append(stepper.name)
         axes.set_title(label(stepper), fontsize=8)
-        axes.set_ylim(0, top)
+        if view.transient:
+            axes.set_yscale("log")
+        axes.set_ylim(bottom, top)
         axes.set_xlim(0, time[-1])
         if index + COLUMNS >= len(view.main):
-            axes.set_xlabel("time (turnover times)")
+            axes.set_xlabel(f"time ({view.clock})", fontsize=8 if view.transient else None)
             axes.tick_params(labelbottom=True)
     for axes in panels[:, 0]:
-        axes.set_ylabel(f"{title.lower()}\n/ DNS mean", fontsize=8)
-    verdict = (
-        f"Mean outside the range of DNS, or no rollout left: {enumeration(outside)}."
-        if outside
-        else "The mean of every model stays within the range of DNS."
-    )
-    caption = (
-        "Each thin line is one rollout; grey: range of the DNS test trajectories; a cross marks a failure "
-        f"(at the upper edge if beyond it). {verdict}{view.seeds_note}"
-    )
+        axes.set_ylabel(f"{title.lower()}\n/ {'initial ' if view.transient else ''}DNS mean", fontsize=8)
     return Figure(
         name.replace("_", "-"),
         f"{title} over time",
-        caption,
+        _evolution_caption(view, outside),
         f"{title} of every rollout over time, one panel per model, with the range of DNS",
         to_svg(figure, name=f"{view.flow.name}-{name}"),
+    )
+
+
+def _dns_range(view: View, name: str) -> tuple[Array, Array, Array]:
+    """Return mean and range of the DNS test trajectories, of shape (1,), or (time,) of a transient flow."""
+    reference = np.asarray(view.flow.dns.statistics[name].values, dtype=float)
+    if not view.transient:
+        reference = reference.reshape(-1, 1)
+    return range_band(reference)
+
+
+def _within(view: View, values: Array, time: Array, low: Array, high: Array) -> bool:
+    """Say whether the mean over rollouts, and over time unless the flow is transient, is in the range of the DNS."""
+    window = time >= view.flow.flow.validation.statistics_start
+    chosen = values[:, window] if view.transient else values[:, window].reshape(-1, 1)
+    average, _, _ = range_band(chosen)
+    inside = (average >= (low[window] if view.transient else low)) & (
+        average <= (high[window] if view.transient else high)
+    )
+    return bool(inside.all())
+
+
+def _evolution_caption(view: View, outside: list[str]) -> str:
+    if view.transient:
+        after = number(view.flow.flow.validation.statistics_start)
+        verdict = f"The mean of every model stays within the range of DNS from {after} {view.clock} on."
+        if outside:
+            verdict = f"Mean outside the range of DNS at some time from {after} on, or no rollout left: {{}}."
+        text = "Each thin line is one rollout; black: mean over the DNS test runs, grey: their range at the same time"
+    else:
+        verdict = "The mean of every model stays within the range of DNS."
+        if outside:
+            verdict = "Mean outside the range of DNS, or no rollout left: {}."
+        text = "Each thin line is one rollout; grey: range of the DNS test trajectories"
+    return (
+        f"{text}; a cross marks a failure (at the edge if beyond it). "
+        f"{verdict.format(enumeration(outside))}{view.seeds_note}"
     )
 
 
@@ -105,7 +136,7 @@ def survival(view: View) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlim(0, length)
-    axes.set_xlabel("time (turnover times)")
+    axes.set_xlabel(f"time ({view.clock})")
     lost = [
         f"{row.name} {row.rollouts - row.survived} of {row.rollouts} (median at {number(row.failure_time)})"
         for row in rows
@@ -116,7 +147,8 @@ def survival(view: View) -> Figure:
         "survival",
         "Survival",
         "Height of a band: fraction of the rollouts still alive; a rollout fails when its energy or "
-        f"enstrophy leaves the stated multiples of the DNS mean. {conclusion}",
+        f"enstrophy leaves the stated multiples of the DNS mean{' at the same time' if view.transient else ''}. "
+        f"{conclusion}",
         "Fraction of rollouts alive over time for each model",
         to_svg(figure, name=f"{view.flow.name}-survival"),
     )

@@ -15,6 +15,7 @@ TERMS = (
     ("dissipation", "#D55E00", (0, (5, 1.5))),
     ("drag", "#009E73", (0, (3, 1, 1, 1))),
     ("residual", "#000000", (0, (1, 1.2))),
+    ("loss of kinetic energy", "#CC79A7", (0, (7, 1.5, 1, 1.5))),
 )
 
 
@@ -63,10 +64,13 @@ def training_curves(view: View) -> Figure:
 def energy_budget(view: View) -> Figure:
     """Draw injection, dissipation, drag and residual of the DNS over time."""
     budget = view.flow.data.budget
+    if view.transient:
+        loss = budget["dissipation"] + budget["drag"] + budget["residual"] - budget["injection"]
+        budget = budget.assign(**{"loss of kinetic energy": loss})
     spin_up = view.flow.flow.sampling.spin_up
     figure = canvas(9.2, 3.2)
     axes = figure.subplots()
-    terms = [term for term in TERMS if budget[term[0]].abs().max() > 0]
+    terms = [term for term in TERMS if term[0] in budget and budget[term[0]].abs().max() > 0]
     runs = [run.iloc[:-1] for _, run in budget.groupby("run")]
     common = np.linspace(0, min(float(run["time"].max()) for run in runs), 161)
     for name, colour, dashes in terms:
@@ -76,31 +80,35 @@ def energy_budget(view: View) -> Figure:
             lines.append(np.interp(common, time, values))
             axes.plot(common, lines[-1], color=colour, linewidth=0.4, alpha=0.35)
         axes.plot(common, np.mean(lines, axis=0), color=colour, linestyle=dashes, linewidth=1.8, label=name)
-    axes.axvspan(0, spin_up, color="0.93", linewidth=0)
-    axes.annotate(
-        "spin-up, discarded",
-        (0, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, -10),
-        textcoords="offset points",
-        color="0.4",
-        fontsize=8,
-    )
+    if spin_up > 0:
+        axes.axvspan(0, spin_up, color="0.93", linewidth=0)
+        axes.annotate(
+            "spin-up, discarded",
+            (0, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, -10),
+            textcoords="offset points",
+            color="0.4",
+            fontsize=8,
+        )
     axes.axhline(0, color="0.6", linewidth=0.6)
     axes.set_xlim(0, common[-1])
-    axes.set_xlabel("time since the start of the run (turnover times)")
+    axes.set_xlabel(f"time since the start of the run ({view.clock})")
     axes.set_ylabel("energy rate (flow units)")
     figure.legend(loc="outside lower center", ncols=4, handlelength=3.2)
     balance = view.flow.data.energy_budget
-    terms_of_balance = (("residual", balance.relative_residual), ("dE/dt", balance.relative_drift))
+    terms_of_balance = [("residual", balance.relative_residual)]
+    if not view.transient:
+        terms_of_balance.append(("dE/dt", balance.relative_drift))
+    supply = "loss of kinetic energy" if view.transient else "injection"
     stated = [f"{name} {number(100 * share, 2)} %" for name, share in terms_of_balance if math.isfinite(share)]
     caption = f"Thick: mean over {len(runs)} runs, thin: each run." + (
-        f" After the spin-up, relative to the mean injection: mean {enumeration(stated)}." if stated else ""
+        f" After the spin-up, relative to the mean {supply}: mean {enumeration(stated)}." if stated else ""
     )
     return Figure(
         "energy-budget",
         "Energy budget of the DNS",
         caption,
-        "Injection, dissipation, drag and residual of the DNS over time",
+        f"{enumeration([name for name, _, _ in terms]).capitalize()} of the DNS over time",
         to_svg(figure, name=f"{view.flow.name}-energy-budget"),
     )

@@ -67,8 +67,8 @@ def vorticity_snapshots(view: View) -> Figure:
     place = " on the plane z = 0" if view.flow.dimensions == 3 else ""
     last = float(output_times(stores[0])[-1])
     caption = (
-        f"Vorticity {what}{place} of the first test trajectory, times t in turnover times, one colour scale "
-        f"for all. All start from the same state. DNS data end at {last:.3g}; later rows cannot agree point "
+        f"Vorticity {what}{place} of the first test trajectory, times t since the start in {view.clock}, one colour "
+        f"scale for all. All start from the same state. DNS data end at {last:.3g}; later rows cannot agree point "
         "by point and are to be compared in the size and strength of their structures: blotches mean "
         f"missing small scales, grain means energy piled up at the grid scale.{view.seeds_note}"
     )

@@ -31,6 +31,16 @@ class View:
     standings: list[Standing]
     styles: Styles
 
+    @property
+    def clock(self) -> str:
+        """Unit of all times, in the plural."""
+        return f"{self.flow.flow.clock}s"
+
+    @property
+    def transient(self) -> bool:
+        """Whether everything is compared with the DNS at the same times."""
+        return self.flow.flow.is_transient
+
     def style(self, stepper: StepperResults | Standing) -> Style:
         """Return how a stepper is drawn."""
         return self.styles.style_for(stepper.name, stepper.kind)
@@ -137,6 +147,11 @@ def mean_interval(values: Array, *, samples: int = 1000) -> tuple[Array, Array, 
     low, high = np.nanpercentile(np.where(np.isnan(means), np.inf, means), [2.5, 97.5], axis=0)
     centre = _nan_mean(values, axis=0)
     return centre, np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan)
+
+
+def window_mean(stepper: StepperResults, name: str) -> Array:
+    """Return a statistic averaged over its windows, shape (trajectory, …); NaN where a window is without value."""
+    return np.asarray(stepper.statistics[name].mean("window", skipna=False).values, dtype=float)
 
 
 def _nan_mean(values: Array, *, axis: int) -> Array:

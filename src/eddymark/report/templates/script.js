@@ -20,7 +20,7 @@ for (const figure of document.querySelectorAll("figure.animation")) {
   const show = () => {
     const place = times.length > 1 ? (100 * slider.value) / (times.length - 1) : 0;
     images.forEach((image) => { image.style.objectPosition = `0 ${place}%`; });
-    output.textContent = `t = ${Number(times[slider.value]).toFixed(1)} turnover times`;
+    output.textContent = `t = ${Number(times[slider.value]).toFixed(1)} ${figure.dataset.clock}`;
   };
   const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };
   slider.addEventListener("input", () => { stop(); show(); });

@@ -1,0 +1,85 @@
+"""Checks of the state from which simulated runs start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from eddymark import initial_spectra
+from eddymark.config.findings import Problem, show
+from eddymark.config.flow_types import FLOW_TYPES
+from eddymark.config.schema import Flow, InitialState
+
+_KEYS = {
+    "gaussian": ("energy", "peak_wavenumber"),
+    "mcwilliams": ("energy", "peak_wavenumber"),
+    "comte_bellot_corrsin": ("length_unit", "velocity_unit"),
+}
+"""What describes each spectrum."""
+
+_SMALLEST_SHARE = 0.9
+"""A DNS whose grid holds less than this share of the initial energy starts from another spectrum than it says."""
+_FAR = 30
+"""Shells up to this multiple of the resolved ones count as all; what lies beyond them is lost in rounding."""
+
+
+def check_initial_state(flow: Flow, resolved: float) -> Iterator[Problem]:
+    """Yield what is wrong with the spectrum of the initial state.
+
+    Arguments:
+        flow: the flow.
+        resolved: highest shell that the DNS resolves.
+    """
+    state = flow.initial_state
+    if state is None:
+        return
+    possible = FLOW_TYPES[flow.type].spectra if flow.type in FLOW_TYPES else tuple(_KEYS)
+    if state.spectrum not in possible:
+        expected = f"{' or '.join(possible)} for {flow.type}"
+        yield Problem(("initial_state", "spectrum"), expected, show(state.spectrum))
+        return
+    needed = _KEYS[state.spectrum]
+    complete = True
+    for key in ("energy", "peak_wavenumber", "length_unit", "velocity_unit"):
+        value = getattr(state, key)
+        if key in needed and value is None:
+            complete = False
+            yield Problem(("initial_state", key), f"a value (spectrum {state.spectrum} needs it)", "nothing")
+        if key not in needed and value is not None:
+            yield Problem(("initial_state", key), f"no such key with spectrum {state.spectrum}", show(value))
+    if complete:
+        yield from _check_modes(state, resolved, 2 * math.pi / max(flow.sides))
+
+
+def _check_modes(state: InitialState, resolved: float, lowest: float) -> Iterator[Problem]:
+    """Check that the grid of the DNS has the modes that the spectrum needs."""
+    if state.peak_wavenumber is not None and state.peak_wavenumber > resolved:
+        expected = f"a wavenumber that the DNS resolves, at most {resolved:g}"
+        yield Problem(("initial_state", "peak_wavenumber"), expected, show(state.peak_wavenumber))
+        return
+    energy = _shape(state, lowest)
+    held = sum(energy(shell) for shell in range(1, int(resolved) + 1))
+    whole = held + sum(energy(shell) for shell in range(int(resolved) + 1, _FAR * int(resolved) + 1))
+    share = held / whole if whole else 0.0
+    if share < _SMALLEST_SHARE:
+        expected = (
+            f"a spectrum with {_SMALLEST_SHARE:.0%} of its energy in the shells that the DNS resolves (up to "
+            f"{resolved:g}; choose more points)"
+        )
+        yield Problem(("initial_state", "spectrum"), expected, f"{state.spectrum} with {share:.0%}")
+
+
+def _shape(state: InitialState, lowest: float) -> Callable[[int], float]:
+    """Return the energy of a shell, in any unit.
+
+    Arguments:
+        state: the initial state.
+        lowest: lowest wavenumber of the box, flow units.
+    """
+    if state.spectrum == "comte_bellot_corrsin":
+        length = state.length_unit or 1.0
+        return lambda shell: initial_spectra.comte_bellot_corrsin(shell * lowest / length, station=1)
+    peak = state.peak_wavenumber or 1.0
+    if state.spectrum == "mcwilliams":
+        return lambda shell: initial_spectra.mcwilliams(shell, peak=peak)
+    return lambda shell: initial_spectra.gaussian(shell, peak=peak)
