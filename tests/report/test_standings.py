@@ -55,7 +55,7 @@ def test_a_coarser_les_is_shown_below_the_others_and_not_ranked() -> None:
     assert [row.name for row in pareto_front(rows)] == ["les", "les-32"]
     assert [row.name for row in displayed(rows)] == ["les-32", "les", "les-8"]
     found = verdict(rows, dimensions=2, no_model=None)
-    assert "best LES in the time-averaged spectrum error is the LES les-32" in found.sentence
+    assert "best LES in the spectrum error is the LES les-32" in found.sentence
     assert "Not ranked, because their grids resolve fewer shells: les-8 (shells up to 2)." in found.details
 
 
