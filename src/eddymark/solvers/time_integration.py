@@ -34,6 +34,17 @@ class RungeKutta4:
         self.half = torch.exp(linear_rate * (step / 2))
         self.full = self.half**2
 
+    @property
+    def weights(self) -> list[tuple[float, ...]]:
+        """What the compiled steps need of each stage: the weights of k in the next stage's state and in the result."""
+        h = self.step
+        return [(h / 2, h / 6), (h / 2, h / 3), (h, h / 3), (0.0, h / 6)]
+
+    @property
+    def factors(self) -> Tensor:
+        """Integrating factors of the compiled steps, `(1, *modes)`."""
+        return self.half.unsqueeze(0)
+
     def __call__(self, nonlinear: Nonlinear, spectrum: Tensor) -> Tensor:
         """Return û one step later."""
         step, half, full = self.step, self.half, self.full
@@ -66,6 +77,16 @@ class RungeKutta3:
         self.step = step
         self.decays = [torch.exp(linear_rate * (step * fraction)) for fraction in self._fractions]
 
+    @property
+    def weights(self) -> list[tuple[float, ...]]:
+        """What the compiled steps need of each stage: a, b and Δt."""
+        return [(a, b, self.step) for a, b in zip(self._a, self._b, strict=True)]
+
+    @property
+    def factors(self) -> Tensor:
+        """Integrating factors of the compiled steps, `(3, *modes)`."""
+        return torch.stack(self.decays)
+
     def __call__(self, nonlinear: Nonlinear, spectrum: Tensor) -> Tensor:
         """Return û one step later."""
         register: Tensor | None = None
@@ -93,6 +114,12 @@ def _step_rate(solver: NavierStokes, spectrum: Tensor, closure: Closure | None) 
         return solver.nonlinear_of(resolved, closure, coefficient)
 
     return rate
+
+
+def _needs_no_torch(solver: NavierStokes, closure: Closure | None) -> bool:
+    """Return whether compiled steps can do the work: on the CPU, without gradients and without a stress."""
+    resolved_only = closure is None or type(closure).stress is Closure.stress
+    return resolved_only and solver.space.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 @dataclass
@@ -144,6 +171,13 @@ class TimeIntegration:
             ledger: receives the energy added by a held-shell constraint.
         """
         method = INTEGRATORS[self.integrator](solver.linear_rate(closure), duration / steps)
+        if _needs_no_torch(solver, closure):
+            from eddymark.solvers.compiled.stepping import compiled_steps
+
+            spectrum, injected = compiled_steps(solver).advance(spectrum, method, steps)
+            if ledger is not None:
+                ledger.injected = ledger.injected + injected
+            return spectrum
         for _ in range(steps):
             spectrum = method(_step_rate(solver, spectrum, closure), spectrum)
             if solver.forcing.constrains:

@@ -1,0 +1,259 @@
+"""Advances states with the compiled kernels: work space, threads, batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from eddymark.solvers.compiled import kernels
+from eddymark.solvers.compiled.transforms import aligned, aligned_count, plan
+from eddymark.solvers.forcing import ConstantPower, HeldShells
+
+if TYPE_CHECKING:
+    from eddymark.solvers.periodic import NavierStokes
+    from eddymark.solvers.time_integration import RungeKutta3, RungeKutta4
+
+_BLOCK_BYTES = 1 << 17
+"""What the columns of one block of a plane may take together: half of a small second-level cache."""
+
+
+class CompiledSteps:
+    """The Runge–Kutta steps of a solver without gradients on the CPU.
+
+    Trajectories are advanced one after the other, or at the same time by as many threads as torch may use; a single
+    3-D trajectory is shared by them. What comes out does not depend on the batch or on the number of threads.
+
+    Arguments:
+        solver: the equations; on the CPU.
+    """
+
+    def __init__(self, solver: NavierStokes) -> None:
+        space = solver.space
+        grid = space.grid
+        self._space = space
+        self._dtype = str(space.dtype).removeprefix("torch.")
+        self._modes = (*(1,) * (3 - grid.dimension), *space.modes)
+        self._flux_count = grid.dimension * (grid.dimension + 1) // 2 - 1
+        self._row = aligned_count(space.modes[-1], self._dtype)
+        # One cache line more than a power of two keeps the rows of a plane from falling into the same cache sets.
+        self._column = aligned_count(grid.points[-2] + 1, self._dtype)
+        self._width = self._block_width()
+        self._plans = self._make_plans()
+        self._forcing = solver.forcing
+        self._equations = self._make_equations()
+        self._held = self._make_held()
+        self._buffers: list[kernels.Buffers] = []
+        self._arrays: list[kernels.Arrays] = []
+
+    def advance(self, spectrum: Tensor, method: RungeKutta4 | RungeKutta3, steps: int) -> tuple[Tensor, Tensor]:
+        """Return û after some steps, and the energy that a held-shell constraint has added to each trajectory.
+
+        Arguments:
+            spectrum: û, `(batch, d, *modes)`.
+            method: Runge–Kutta method with its time step and integrating factors.
+            steps: number of steps.
+        """
+        result = spectrum.clone(memory_format=torch.contiguous_format)
+        states = torch.view_as_real(result).numpy().reshape(len(spectrum), spectrum.shape[1], *self._modes, 2)
+        factors = method.factors.detach().contiguous().numpy().reshape(-1, *self._modes)
+        scheme = kernels.Scheme(np.array(method.weights, dtype=factors.dtype), factors)
+        threads = torch.get_num_threads()
+        if threads == 1 or (len(states) == 1 and self._space.grid.dimension == 2):
+            added = [self._advance_one(0, state, scheme, steps) for state in states]
+        elif len(states) < threads and self._space.grid.dimension == 3:
+            with ThreadPoolExecutor(threads) as pool:
+                added = [self._advance_shared(pool, threads, state, scheme, steps) for state in states]
+        else:
+            added = self._advance_side_by_side(threads, states, scheme, steps)
+        return result, torch.tensor(added, dtype=self._space.dtype)
+
+    def _advance_one(self, thread: int, state: NDArray[Any], scheme: kernels.Scheme, steps: int) -> float:
+        buffers, arrays = self._work_space(thread), self._trajectory(thread)._replace(state=state)
+        added = kernels.advance(self._plans, buffers, self._equations, scheme, self._held, arrays, steps)
+        return float(added)
+
+    def _advance_side_by_side(
+        self, threads: int, states: NDArray[Any], scheme: kernels.Scheme, steps: int
+    ) -> list[float]:
+        for thread in range(threads):
+            self._work_space(thread), self._trajectory(thread)
+
+        def share(thread: int) -> list[float]:
+            return [self._advance_one(thread, state, scheme, steps) for state in states[thread::threads]]
+
+        with ThreadPoolExecutor(threads) as pool:
+            shares = list(pool.map(share, range(threads)))
+        return [shares[index % threads][index // threads] for index in range(len(states))]
+
+    def _advance_shared(
+        self, pool: ThreadPoolExecutor, threads: int, state: NDArray[Any], scheme: kernels.Scheme, steps: int
+    ) -> float:
+        """Advance a 3-D trajectory with several threads, each of which has its own slabs."""
+        plans, equations = self._plans, self._equations
+        arrays = self._trajectory(0)._replace(state=state)
+        buffers = [self._work_space(thread) for thread in range(threads)]
+        points, middle, kept = self._space.grid.points[0], self._modes[1], self._modes[2]
+        stages = len(scheme.weights)
+
+        def share(work: Callable[[kernels.Buffers, int, int], None], slabs: int) -> None:
+            bounds = [slabs * thread // threads for thread in range(threads + 1)]
+            list(pool.map(work, buffers, bounds[:-1], bounds[1:]))
+
+        added = 0.0
+        for _ in range(steps):
+            for stage in range(stages):
+                rate = kernels.forcing_rate(equations, scheme, arrays, stage)
+                current = kernels.current_state(scheme, arrays, stage)
+                share(partial(_inverse, plans, current, arrays.lines), middle)
+                share(partial(_planes, plans, arrays.lines, arrays.fluxes, kept), points)
+                share(partial(_finish, plans, equations, scheme, arrays, stage, rate), middle)
+            if self._held.energies.size:
+                added += kernels.hold_shells(equations, self._held, state)
+        return added
+
+    def _block_width(self) -> int:
+        """Return how many columns of a plane are transformed at a time along the last axis."""
+        half, last = self._space.grid.points[-2] // 2, self._space.grid.points[-1]
+        column = 2 * np.dtype(self._dtype).itemsize * last * (self._space.grid.dimension + 3)
+        most = max(1, _BLOCK_BYTES // column)
+        return aligned_count(math.ceil(half / math.ceil(half / most)), self._dtype)
+
+    def _make_plans(self) -> kernels.Plans:
+        points, row, column = self._space.grid.points, self._row, self._column
+        first = (0, 0)
+        if len(points) == 3:
+            apart = self._modes[1] * row
+            first = (
+                plan(self._dtype, points[0], (row, apart), row, (1, 1), inverse=True),
+                plan(self._dtype, points[0], (apart, row), row, (1, 1), inverse=False),
+            )
+        last = [
+            plan(self._dtype, points[-1], (self._width,) * 2, self._width, (1, 1), inverse=inverse)
+            for inverse in (True, False)
+        ]
+        return kernels.Plans(
+            *first,
+            plan(self._dtype, points[-2], (row, 1), row, (1, column), inverse=True),
+            plan(self._dtype, points[-2], (1, row), row, (column, 1), inverse=False),
+            *last,
+        )
+
+    def _make_equations(self) -> kernels.Equations:
+        space, forcing = self._space, self._forcing
+        dimension = space.grid.dimension
+        k = [space.wavenumbers[axis].movedim(axis, -1).reshape(-1, count)[0].contiguous().numpy() for axis, count in enumerate(space.modes)]
+        real = space.wavenumber_squared.numpy().dtype
+        steady, forced, power = np.zeros((0,) * 5, real), np.zeros((0,) * 3, real), 0.0
+        if forcing.steady is not None:
+            steady = torch.view_as_real(forcing.steady.contiguous()).numpy().reshape(dimension, *self._modes, 2)
+        if isinstance(forcing, ConstantPower):
+            forced, power = forcing.mask.numpy().reshape(self._modes), forcing.power
+        return kernels.Equations(
+            k_first=k[0] if dimension == 3 else np.zeros(1, real),
+            k_middle=k[-2],
+            k_last=k[-1],
+            inverse_square=space.inverse_wavenumber_squared.numpy().reshape(self._modes),
+            scale=real.type(0.5 / math.prod(space.grid.points)),
+            smallest=float(np.finfo(real).tiny),
+            steady=steady,
+            forced=forced,
+            power=power,
+        )
+
+    def _make_held(self) -> kernels.Held:
+        shells: list[tuple[Tensor, Tensor]] = []
+        energies: list[float] = []
+        if isinstance(self._forcing, HeldShells):
+            shells, energies = self._forcing.modes, list(self._forcing.energies.values())
+        counts = [len(index) for index, _ in shells]
+        return kernels.Held(
+            energies=np.array(energies, dtype=np.float64),
+            starts=np.cumsum([0, *counts]),
+            modes=np.concatenate([np.zeros(0, np.int64), *(index.numpy() for index, _ in shells)]),
+            weights=np.concatenate([np.zeros(0), *(weight.double().numpy() for _, weight in shells)]),
+        )
+
+    def _work_space(self, thread: int) -> kernels.Buffers:
+        """Return the buffers of a thread; made when they are first needed."""
+        while len(self._buffers) <= thread:
+            points, row, column = self._space.grid.points, self._row, self._column
+            dimension, fluxes = self._space.grid.dimension, self._flux_count
+            first = points[0]
+            shapes = (
+                (first if dimension == 3 else 1, row),
+                (fluxes, first, row),
+                (points[-2], row),
+                (points[-2] if dimension == 3 else 1, row),
+                (dimension, row, column),
+                (fluxes, row, column),
+                (points[-1], self._width),
+                (dimension, points[-1], self._width),
+                (points[-1], self._width),
+                (points[-1], self._width),
+                (dimension + 1, row),
+            )
+            self._buffers.append(kernels.Buffers(*(aligned((*shape, 2), self._dtype) for shape in shapes)))
+        return self._buffers[thread]
+
+    def _trajectory(self, thread: int) -> kernels.Arrays:
+        """Return the arrays of a trajectory that a thread advances; made when they are first needed."""
+        while len(self._arrays) <= thread:
+            dimension = self._space.grid.dimension
+            lines = (self._space.grid.points[0], self._modes[1], self._row) if dimension == 3 else (1, 1, 1)
+            shapes = [(dimension, *self._modes)] * 2 + [(dimension, *lines), (self._flux_count, *lines)]
+            ahead, register, velocity, fluxes = (aligned((*shape, 2), self._dtype) for shape in shapes)
+            state = ahead  # replaced by the trajectory's own
+            self._arrays.append(kernels.Arrays(state, ahead, register, velocity, fluxes))
+        return self._arrays[thread]
+
+
+def _inverse(
+    plans: kernels.Plans, state: NDArray[Any], lines: NDArray[Any], buffers: kernels.Buffers, start: int, stop: int
+) -> None:
+    kernels.inverse_first(plans, buffers, state, lines, start, stop)
+
+
+def _planes(
+    plans: kernels.Plans,
+    lines: NDArray[Any],
+    fluxes: NDArray[Any],
+    kept: int,
+    buffers: kernels.Buffers,
+    start: int,
+    stop: int,
+) -> None:
+    kernels.planes_3d(plans, buffers, lines, fluxes, kept, start, stop)
+
+
+def _finish(
+    plans: kernels.Plans,
+    equations: kernels.Equations,
+    scheme: kernels.Scheme,
+    arrays: kernels.Arrays,
+    stage: int,
+    rate: Any,
+    buffers: kernels.Buffers,
+    start: int,
+    stop: int,
+) -> None:
+    kernels.finish_3d(plans, buffers, equations, scheme, arrays, stage, rate, start, stop)
+
+
+_STEPS: WeakKeyDictionary[NavierStokes, CompiledSteps] = WeakKeyDictionary()
+
+
+def compiled_steps(solver: NavierStokes) -> CompiledSteps:
+    """Return the compiled steps of a solver, made once; kept outside of it, so that copies of it share no buffers."""
+    steps = _STEPS.get(solver)
+    if steps is None:
+        steps = _STEPS[solver] = CompiledSteps(solver)
+    return steps
