@@ -1,8 +1,10 @@
 """Compiled right-hand side and Runge–Kutta stages of one trajectory, blocked so that transforms work in the cache.
 
 Complex arrays appear as real ones with a last axis of length 2, because multiplying by real factors is then a single
-operation. Rows are padded to whole cache lines, states are not. Every function takes a range of slabs, so that threads
-can share the work; what is computed for a slab does not depend on how many there are.
+operation. The modes of a 3-D state are stored as (slab: second axis, row: first axis, last axis), those of a 2-D state
+as one slab (row: first axis, last axis); rows are padded with zeros to whole cache lines, and a slab is one axis of
+modes. 3-D functions take a range of slabs, so that threads can share the work; what is computed for a slab does not
+depend on how many there are. Loops are short and have few operands: only then does the compiler vectorise them.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 from eddymark.solvers.compiled.transforms import execute
 
 Array = NDArray[Any]
+CHUNK = 256  # modes whose nonlinear terms are kept in the first-level cache
+
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
 
@@ -33,17 +37,17 @@ class Buffers(NamedTuple):
     """Work space of one thread; rows of zeros beyond the kept modes are set once and never written.
 
     Arguments:
-        first: one slab of the first axis, `(points_1, row, 2)`; 3-D only.
-        slab: transformed fluxes of one slab, `(fluxes, points_1, row, 2)`; in 2-D of the plane.
-        padded: one plane before the middle inverse transform, `(points_m, row, 2)`.
-        returned: one plane after the middle forward transform, `(points_m, row, 2)`; 3-D only.
-        plane: the same after it, transposed, `(d, row, points_m + padding, 2)`.
-        fluxes: fluxes of a plane, transposed, `(fluxes, row, points_m + padding, 2)`.
-        block: columns before the last inverse transform, `(points_l, width, 2)`.
-        velocity: the same at the grid points, two points in one complex number, `(d, points_l, width, 2)`.
-        product: one flux at the grid points, `(points_l, width, 2)`.
+        first: one slab before the inverse transform of the first axis, `(points_1 · row, 2)`; 3-D only.
+        slab: the fluxes of one slab after their last transform, `(fluxes, points_1 · row, 2)`.
+        padded: one plane before the middle inverse transform, `(points_m · row, 2)`.
+        returned: one plane after the middle forward transform, `(points_m · row, 2)`; 3-D only.
+        plane: the velocity of a plane between its transforms, transposed, `(d, row, column, 2)`.
+        fluxes: the fluxes of a plane between their transforms, transposed, `(fluxes, row, column, 2)`.
+        block: some columns before the last inverse transform, `(points_l, width, 2)`.
+        velocity: the same at the grid points, two points in one complex number, `(d, points_l · width, 2)`.
+        product: one flux at the grid points, `(points_l · width, 2)`.
         transformed: the same after the last forward transform, `(points_l, width, 2)`.
-        rate: nonlinear terms of one row of modes, `(d + 1, row, 2)`.
+        rate: nonlinear terms of some modes, and the pressure, `(d + 1, modes, 2)`.
     """
 
     first: Array
@@ -63,17 +67,23 @@ class Equations(NamedTuple):
     """What the right-hand side needs besides the state.
 
     Arguments:
-        k_first, k_middle, k_last: wavenumbers of the kept modes per axis (`k_first` empty in 2-D).
-        inverse_square: 1/k², `(*modes)`.
+        rows: number of kept modes of the axis of the rows.
+        kept: number of kept modes of the last axis.
+        k_slab: wavenumbers of the slabs, `(slabs,)`.
+        k_row: wavenumber of the axis of the rows per mode of a slab, `(modes,)`.
+        k_last: wavenumber of the last axis per mode of a slab, `(modes,)`.
+        inverse_square: 1/k², `(slabs, modes)`.
         scale: factor that normalises the forward transforms.
         smallest: smallest positive number of the precision.
-        steady: spectrum of a steady force, `(d, *modes, 2)`, or empty.
-        forced: one in the modes that are forced at constant power, else zero, `(*modes)`, or empty.
+        steady: spectrum of a steady force, `(d, slabs, modes, 2)`, or empty.
+        forced: one in the modes that are forced at constant power, else zero, `(slabs, modes)`, or empty.
         power: that power.
     """
 
-    k_first: Array
-    k_middle: Array
+    rows: int
+    kept: int
+    k_slab: Array
+    k_row: Array
     k_last: Array
     inverse_square: Array
     scale: Any
@@ -88,7 +98,7 @@ class Scheme(NamedTuple):
 
     Arguments:
         weights: coefficients of each stage, `(4, 2)` for the classical and `(3, 3)` for Williamson's method.
-        factors: integrating factors, `(1 or 3, *modes)`.
+        factors: integrating factors, `(1 or 3, slabs, modes)`.
     """
 
     weights: Array
@@ -101,7 +111,7 @@ class Held(NamedTuple):
     Arguments:
         energies: energy of each shell.
         starts: where each shell's modes begin in `modes`, and where the last one's end.
-        modes: indices of the modes, flattened.
+        modes: indices of the modes, slabs flattened.
         weights: energy of a mode per |û|², ½ times its multiplicity.
     """
 
@@ -112,14 +122,14 @@ class Held(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """One trajectory: modes are `(modes_1, modes_m, modes_l, 2)` with a first axis of length one in 2-D.
+    """One trajectory.
 
     Arguments:
-        state: û, `(d, *modes)`, overwritten.
+        state: û, `(d, slabs, modes, 2)`, overwritten.
         ahead: state of the next stage, same shape (classical method).
         register: running sum or low-storage register, same shape.
-        lines: velocity between the transforms of the first axis and the others, `(3, points_1, modes_m, row, 2)`.
-        fluxes: the same for the fluxes, `(5, points_1, modes_m, row, 2)`.
+        lines: velocity after the inverse transform of the first axis, `(3, points_1, slabs · row, 2)`.
+        fluxes: fluxes before the forward transform of the first axis, `(5, points_1, slabs · row, 2)`.
     """
 
     state: Array
@@ -166,19 +176,19 @@ def unpack(block: Array, plane: Array, start: int, stop: int, half: int, kept: i
 
 
 @compiled
-def multiply(a: Array, b: Array, out: Array) -> None:
+def multiply(first: Array, second: Array, result: Array) -> None:
     """Product of two fields."""
-    first, second, result = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    for i in range(result.size):
-        result[i] = first[i] * second[i]
+    for i in range(result.shape[0]):
+        result[i, 0] = first[i, 0] * second[i, 0]
+        result[i, 1] = first[i, 1] * second[i, 1]
 
 
 @compiled
-def subtract_squares(a: Array, b: Array, out: Array) -> None:
+def subtract_squares(first: Array, second: Array, result: Array) -> None:
     """a² − b² of two fields."""
-    first, second, result = a.reshape(-1), b.reshape(-1), out.reshape(-1)
-    for i in range(result.size):
-        result[i] = first[i] * first[i] - second[i] * second[i]
+    for i in range(result.shape[0]):
+        result[i, 0] = first[i, 0] * first[i, 0] - second[i, 0] * second[i, 0]
+        result[i, 1] = first[i, 1] * first[i, 1] - second[i, 1] * second[i, 1]
 
 
 @compiled
@@ -208,140 +218,180 @@ def plane_fluxes(plans: Plans, b: Buffers, half: int, kept: int) -> None:
 
 
 @compiled
-def spread(source: Array, target: Array) -> None:
-    """Copy rows of modes into a padded array whose rows of high wavenumbers stay zero."""
-    modes, kept = source.shape[0], source.shape[1]
-    shift = target.shape[0] - modes
-    for row in range(modes):
-        values, out = source[row], target[row if row <= modes // 2 else row + shift]
-        for z in range(kept):
-            out[z, 0] = values[z, 0]
-            out[z, 1] = values[z, 1]
+def spread(source: Array, target: Array, low: int) -> None:
+    """Copy modes into a padded array whose rows of high wavenumbers stay zero; `low` of them come before the gap."""
+    gap = target.shape[0] - source.shape[0]
+    for i in range(low):
+        target[i, 0] = source[i, 0]
+        target[i, 1] = source[i, 1]
+    for i in range(low, source.shape[0]):
+        target[i + gap, 0] = source[i, 0]
+        target[i + gap, 1] = source[i, 1]
 
 
 @compiled
-def gather(source: Array, target: Array) -> None:
-    """Copy the kept rows of a transformed array."""
-    modes, width = target.shape[0], target.shape[1]
-    shift = source.shape[0] - modes
-    for row in range(modes):
-        values, out = source[row if row <= modes // 2 else row + shift], target[row]
-        for z in range(width):
-            out[z, 0] = values[z, 0]
-            out[z, 1] = values[z, 1]
+def gather(source: Array, target: Array, low: int) -> None:
+    """Copy the kept modes of a transformed array; `low` of them come before the gap."""
+    gap = source.shape[0] - target.shape[0]
+    for i in range(low):
+        target[i, 0] = source[i, 0]
+        target[i, 1] = source[i, 1]
+    for i in range(low, target.shape[0]):
+        target[i, 0] = source[i + gap, 0]
+        target[i, 1] = source[i + gap, 1]
 
 
 @compiled
-def inverse_first(plans: Plans, b: Buffers, state: Array, lines: Array, start: int, stop: int) -> None:
-    """Transform the first axis of a 3-D state: `(3, modes_1, modes_2, modes_3, 2)` to `(3, points_1, modes_2, row, 2)`.
-
-    Slabs are the modes of the middle axis.
-    """
-    for c in range(3):
-        for y in range(start, stop):
-            spread(state[c, :, y], b.first)
-            execute(plans.first_inverse, b.first, lines[c, 0, y])
+def low_modes(rows: int, width: int) -> int:
+    """Return how many entries the modes 0 … m of an axis with modes 0 … m, −m … −1 take."""
+    return (rows // 2 + 1) * width
 
 
 @compiled
-def planes_3d(plans: Plans, b: Buffers, lines: Array, fluxes: Array, kept: int, start: int, stop: int) -> None:
-    """From lines of velocity to lines of fluxes: both `(…, points_1, modes_2, row, 2)`; slabs are points_1."""
-    points = b.padded.shape[0]
+def inverse_first(plans: Plans, b: Buffers, equations: Equations, state: Array, lines: Array, start: int, stop: int) -> None:
+    """Transform the first axis of a 3-D state: slabs of the second axis to planes of the first one."""
+    row = b.plane.shape[1]
+    low = low_modes(equations.rows, row)
+    for slab in range(start, stop):
+        for c in range(3):
+            spread(state[c, slab], b.first, low)
+            execute(plans.first_inverse, b.first, lines[c, 0, slab * row :])
+
+
+@compiled
+def planes_3d(plans: Plans, b: Buffers, equations: Equations, lines: Array, fluxes: Array, start: int, stop: int) -> None:
+    """From velocity to fluxes between the transforms of the first axis; slabs are the points of the first axis."""
+    row = b.plane.shape[1]
+    low = low_modes(equations.k_slab.size, row)
+    half = b.padded.shape[0] // row // 2
     for x in range(start, stop):
         for c in range(3):
-            spread(lines[c, x], b.padded)
+            spread(lines[c, x], b.padded, low)
             execute(plans.middle_inverse, b.padded, b.plane[c])
-        plane_fluxes(plans, b, points // 2, kept)
+        plane_fluxes(plans, b, half, equations.kept)
         for flux in range(5):
             execute(plans.middle_forward, b.fluxes[flux], b.returned)
-            gather(b.returned, fluxes[flux, x])
+            gather(b.returned, fluxes[flux, x], low)
 
 
 @compiled
-def row_rate_3d(g: Array, row: int, kx: Any, ky: Any, k_last: Array, inverse_square: Array, scale: Any, rate: Array) -> None:
-    """Projected divergence of the fluxes in one row of modes."""
-    xx, xy, xz, yy, yz = g[0, row], g[1, row], g[2, row], g[3, row], g[4, row]
-    pressure = rate[3]
-    count = k_last.size
-    for z in range(count):
-        kz = k_last[z]
-        factor = inverse_square[z]
-        for part in range(2):
-            rx = kx * xx[z, part] + ky * xy[z, part] + kz * xz[z, part]
-            ry = kx * xy[z, part] + ky * yy[z, part] + kz * yz[z, part]
-            rz = kx * xz[z, part] + ky * yz[z, part]
-            pressure[z, part] = (kx * rx + ky * ry + kz * rz) * factor
-    a, b, c = rate[0], rate[1], rate[2]
-    for z in range(count):
-        kz = k_last[z]
-        re = kx * xx[z, 0] + ky * xy[z, 0] + kz * xz[z, 0] - kx * pressure[z, 0]
-        im = kx * xx[z, 1] + ky * xy[z, 1] + kz * xz[z, 1] - kx * pressure[z, 1]
-        a[z, 0] = scale * im
-        a[z, 1] = -scale * re
-    for z in range(count):
-        kz = k_last[z]
-        re = kx * xy[z, 0] + ky * yy[z, 0] + kz * yz[z, 0] - ky * pressure[z, 0]
-        im = kx * xy[z, 1] + ky * yy[z, 1] + kz * yz[z, 1] - ky * pressure[z, 1]
-        b[z, 0] = scale * im
-        b[z, 1] = -scale * re
-    for z in range(count):
-        kz = k_last[z]
-        re = kx * xz[z, 0] + ky * yz[z, 0] - kz * pressure[z, 0]
-        im = kx * xz[z, 1] + ky * yz[z, 1] - kz * pressure[z, 1]
-        c[z, 0] = scale * im
-        c[z, 1] = -scale * re
+def add_two(a: Array, b: Array, ka: Array, kb: Any, out: Array) -> None:
+    """k_a a + k_b b."""
+    for i in range(out.shape[0]):
+        out[i, 0] = ka[i] * a[i, 0] + kb * b[i, 0]
+        out[i, 1] = ka[i] * a[i, 1] + kb * b[i, 1]
 
 
 @compiled
-def row_rate_2d(g: Array, row: int, kx: Any, k_last: Array, inverse_square: Array, scale: Any, rate: Array) -> None:
-    """Projected divergence of the fluxes in one row of modes."""
-    xx, xy = g[0, row], g[1, row]
-    a, b = rate[0], rate[1]
-    for z in range(k_last.size):
-        ky = k_last[z]
-        # The projection (δ_ij − k_i k_j / k²) leaves the part along (k_y, −k_x).
-        factor = scale * inverse_square[z]
-        re = (kx * xx[z, 0] + ky * xy[z, 0]) * ky - kx * xy[z, 0] * kx
-        im = (kx * xx[z, 1] + ky * xy[z, 1]) * ky - kx * xy[z, 1] * kx
-        a[z, 0] = factor * im * ky
-        a[z, 1] = -factor * re * ky
-        b[z, 0] = -factor * im * kx
-        b[z, 1] = factor * re * kx
+def add_three(a: Array, b: Array, c: Array, ka: Array, kb: Any, kc: Array, out: Array) -> None:
+    """k_a a + k_b b + k_c c."""
+    for i in range(out.shape[0]):
+        out[i, 0] = ka[i] * a[i, 0] + kb * b[i, 0] + kc[i] * c[i, 0]
+        out[i, 1] = ka[i] * a[i, 1] + kb * b[i, 1] + kc[i] * c[i, 1]
 
 
 @compiled
-def runge_kutta_4(stage: int, weights: Array, factor: Array, rate: Array, state: Array, ahead: Array, total: Array) -> None:
-    """One stage of the classical method in one row of one component: the next stage's state and the running sum."""
-    near, part_of_sum = weights[stage, 0], weights[stage, 1]
-    for z in range(factor.size):
-        e = factor[z]
-        for part in range(2):
-            n, u = rate[z, part], state[z, part]
-            if stage == 0:
-                ahead[z, part] = e * (u + near * n)
-                total[z, part] = e * e * (u + part_of_sum * n)
-            elif stage == 1:
-                ahead[z, part] = e * u + near * n
-                total[z, part] += part_of_sum * e * n
-            elif stage == 2:
-                ahead[z, part] = e * (e * u + near * n)
-                total[z, part] += part_of_sum * e * n
-            else:
-                state[z, part] = total[z, part] + part_of_sum * n
+def find_pressure(rate: Array, ka: Array, kb: Any, kc: Array, inverse_square: Array, pressure: Array) -> None:
+    """k·r / k²."""
+    x, y, z = rate[0], rate[1], rate[2]
+    for i in range(ka.size):
+        pressure[i, 0] = (ka[i] * x[i, 0] + kb * y[i, 0] + kc[i] * z[i, 0]) * inverse_square[i]
+        pressure[i, 1] = (ka[i] * x[i, 1] + kb * y[i, 1] + kc[i] * z[i, 1]) * inverse_square[i]
 
 
 @compiled
-def runge_kutta_3(stage: int, weights: Array, factor: Array, rate: Array, state: Array, register: Array) -> None:
-    """One stage of Williamson's method in one row of one component."""
+def subtract_gradient(pressure: Array, k: Array, scale: Any, rate: Array) -> None:
+    """−i (r − k p)."""
+    for i in range(k.size):
+        re = rate[i, 0] - k[i] * pressure[i, 0]
+        im = rate[i, 1] - k[i] * pressure[i, 1]
+        rate[i, 0] = scale * im
+        rate[i, 1] = -scale * re
+
+
+@compiled
+def subtract_gradient_along_slabs(pressure: Array, k: Any, scale: Any, rate: Array) -> None:
+    """−i (r − k p) for a number k."""
+    for i in range(pressure.shape[0]):
+        re = rate[i, 0] - k * pressure[i, 0]
+        im = rate[i, 1] - k * pressure[i, 1]
+        rate[i, 0] = scale * im
+        rate[i, 1] = -scale * re
+
+
+@compiled
+def rate_2d(xx: Array, xy: Array, kx: Array, ky: Array, inverse_square: Array, scale: Any, out: Array) -> None:
+    """−i (k_y r_x − k_x r_y) / k² with r_i = k_j F_ij: times (k_y, −k_x) the projected divergence of the fluxes."""
+    for i in range(kx.size):
+        factor = scale * inverse_square[i]
+        re = (kx[i] * xx[i, 0] + ky[i] * xy[i, 0]) * ky[i] - kx[i] * xy[i, 0] * kx[i]
+        im = (kx[i] * xx[i, 1] + ky[i] * xy[i, 1]) * ky[i] - kx[i] * xy[i, 1] * kx[i]
+        out[i, 0] = factor * im
+        out[i, 1] = -factor * re
+
+
+@compiled
+def perpendicular(source: Array, kx: Array, ky: Array, rate: Array) -> None:
+    """(k_y, −k_x) times modes."""
+    x, y = rate[0], rate[1]
+    for i in range(kx.size):
+        x[i, 0] = ky[i] * source[i, 0]
+        x[i, 1] = ky[i] * source[i, 1]
+        y[i, 0] = -kx[i] * source[i, 0]
+        y[i, 1] = -kx[i] * source[i, 1]
+
+
+@compiled
+def add_forced(source: Array, mask: Array, factor: Any, out: Array) -> None:
+    """Add a multiple of the forced modes."""
+    for i in range(mask.size):
+        out[i, 0] += factor * mask[i] * source[i, 0]
+        out[i, 1] += factor * mask[i] * source[i, 1]
+
+
+@compiled
+def runge_kutta_4(stage: int, weights: Array, e: Array, n: Array, u: Array, ahead: Array, total: Array) -> None:
+    """One stage of the classical method for some modes of one component: the next stage's state, the running sum."""
+    near, share = weights[stage, 0], weights[stage, 1]
+    if stage == 0:
+        for i in range(e.size):
+            ahead[i, 0] = e[i] * (u[i, 0] + near * n[i, 0])
+            ahead[i, 1] = e[i] * (u[i, 1] + near * n[i, 1])
+            total[i, 0] = e[i] * e[i] * (u[i, 0] + share * n[i, 0])
+            total[i, 1] = e[i] * e[i] * (u[i, 1] + share * n[i, 1])
+    elif stage == 1:
+        for i in range(e.size):
+            ahead[i, 0] = e[i] * u[i, 0] + near * n[i, 0]
+            ahead[i, 1] = e[i] * u[i, 1] + near * n[i, 1]
+            total[i, 0] += share * e[i] * n[i, 0]
+            total[i, 1] += share * e[i] * n[i, 1]
+    elif stage == 2:
+        for i in range(e.size):
+            ahead[i, 0] = e[i] * (e[i] * u[i, 0] + near * n[i, 0])
+            ahead[i, 1] = e[i] * (e[i] * u[i, 1] + near * n[i, 1])
+            total[i, 0] += share * e[i] * n[i, 0]
+            total[i, 1] += share * e[i] * n[i, 1]
+    else:
+        for i in range(e.size):
+            u[i, 0] = total[i, 0] + share * n[i, 0]
+            u[i, 1] = total[i, 1] + share * n[i, 1]
+
+
+@compiled
+def runge_kutta_3(stage: int, weights: Array, e: Array, n: Array, u: Array, register: Array) -> None:
+    """One stage of Williamson's method for some modes of one component."""
     a, b, step = weights[stage, 0], weights[stage, 1], weights[stage, 2]
-    for z in range(factor.size):
-        e = factor[z]
-        for part in range(2):
-            q = step * rate[z, part]
-            if stage > 0:
-                q += a * register[z, part]
-            state[z, part] = e * (state[z, part] + b * q)
-            register[z, part] = e * q
+    if stage == 0:  # whatever the register held before
+        for i in range(e.size):
+            register[i, 0] = 0
+            register[i, 1] = 0
+    for i in range(e.size):
+        re = a * register[i, 0] + step * n[i, 0]
+        im = a * register[i, 1] + step * n[i, 1]
+        u[i, 0] = e[i] * (u[i, 0] + b * re)
+        u[i, 1] = e[i] * (u[i, 1] + b * im)
+        register[i, 0] = e[i] * re
+        register[i, 1] = e[i] * im
 
 
 @compiled
@@ -351,55 +401,66 @@ def current_state(scheme: Scheme, arrays: Arrays, stage: int) -> Array:
 
 
 @compiled
-def finish_row(
+def finish_modes(
     b: Buffers,
     equations: Equations,
     scheme: Scheme,
     arrays: Arrays,
     stage: int,
-    forcing_rate: Any,
-    x: int,
-    y: int,
-    row: int,
+    forcing: Any,
+    slab: int,
+    start: int,
+    stop: int,
+    gap: int,
 ) -> None:
-    """Nonlinear terms and Runge–Kutta stage in the row (x, y) of modes; the fluxes are in row `row` of the slab."""
-    rate = b.rate
-    ky = equations.k_middle[y]
-    inverse_square = equations.inverse_square[x, y]
+    """Nonlinear terms and Runge–Kutta stage of some modes of a slab, whose fluxes are `gap` entries further on."""
     dimension = arrays.state.shape[0]
-    count = equations.k_last.size
+    g = b.slab[:, start + gap : stop + gap]
+    ka, kc = equations.k_row[start:stop], equations.k_last[start:stop]
+    inverse_square = equations.inverse_square[slab, start:stop]
+    rate = b.rate[:, : stop - start]
+    scale = equations.scale
     if dimension == 3:
-        kx = equations.k_first[x]
-        row_rate_3d(b.slab, row, kx, ky, equations.k_last, inverse_square, equations.scale, rate)
+        kb = equations.k_slab[slab]
+        add_three(g[0], g[1], g[2], ka, kb, kc, rate[0])
+        add_three(g[1], g[3], g[4], ka, kb, kc, rate[1])
+        add_two(g[2], g[4], ka, kb, rate[2])
+        find_pressure(rate, ka, kb, kc, inverse_square, rate[3])
+        subtract_gradient(rate[3], ka, scale, rate[0])
+        subtract_gradient_along_slabs(rate[3], kb, scale, rate[1])
+        subtract_gradient(rate[3], kc, scale, rate[2])
     else:
-        row_rate_2d(b.slab, row, ky, equations.k_last, inverse_square, equations.scale, rate)
-    four = scheme.weights.shape[0] == 4
+        rate_2d(g[0], g[1], ka, kc, inverse_square, scale, rate[2])
+        perpendicular(rate[2], ka, kc, rate)
     current = current_state(scheme, arrays, stage)
     for c in range(dimension):
-        n = rate[c]
+        n, u, register = rate[c], arrays.state[c, slab, start:stop], arrays.register[c, slab, start:stop]
         if equations.steady.size:
-            force = equations.steady[c, x, y]
-            for z in range(count):
-                n[z, 0] += force[z, 0]
-                n[z, 1] += force[z, 1]
+            force = equations.steady[c, slab, start:stop]
+            for i in range(stop - start):
+                n[i, 0] += force[i, 0]
+                n[i, 1] += force[i, 1]
         if equations.forced.size:
-            mask, u = equations.forced[x, y], current[c, x, y]
-            for z in range(count):
-                n[z, 0] += forcing_rate * mask[z] * u[z, 0]
-                n[z, 1] += forcing_rate * mask[z] * u[z, 1]
-        if four:
-            runge_kutta_4(
-                stage,
-                scheme.weights,
-                scheme.factors[0, x, y],
-                n,
-                arrays.state[c, x, y],
-                arrays.ahead[c, x, y],
-                arrays.register[c, x, y],
-            )
+            add_forced(current[c, slab, start:stop], equations.forced[slab, start:stop], forcing, n)
+        if scheme.weights.shape[0] == 4:
+            e, ahead = scheme.factors[0, slab, start:stop], arrays.ahead[c, slab, start:stop]
+            runge_kutta_4(stage, scheme.weights, e, n, u, ahead, register)
         else:
-            factor = scheme.factors[stage, x, y]
-            runge_kutta_3(stage, scheme.weights, factor, n, arrays.state[c, x, y], arrays.register[c, x, y])
+            runge_kutta_3(stage, scheme.weights, scheme.factors[stage, slab, start:stop], n, u, register)
+
+
+@compiled
+def finish_slab(
+    b: Buffers, equations: Equations, scheme: Scheme, arrays: Arrays, stage: int, forcing: Any, slab: int
+) -> None:
+    """Nonlinear terms and Runge–Kutta stage of a slab, in pieces that stay in the cache."""
+    modes = equations.k_row.size
+    low = low_modes(equations.rows, b.plane.shape[1])
+    gap = b.slab.shape[1] - modes
+    for start in range(0, low, CHUNK):
+        finish_modes(b, equations, scheme, arrays, stage, forcing, slab, start, min(low, start + CHUNK), 0)
+    for start in range(low, modes, CHUNK):
+        finish_modes(b, equations, scheme, arrays, stage, forcing, slab, start, min(modes, start + CHUNK), gap)
 
 
 @compiled
@@ -410,124 +471,105 @@ def finish_3d(
     scheme: Scheme,
     arrays: Arrays,
     stage: int,
-    forcing_rate: Any,
+    forcing: Any,
     start: int,
     stop: int,
 ) -> None:
-    """Last transform of the fluxes and the Runge–Kutta stage; slabs are the modes of the middle axis."""
-    modes = arrays.state.shape[1]
-    shift = b.first.shape[0] - modes
-    for y in range(start, stop):
+    """Last transform of the fluxes and the Runge–Kutta stage; slabs are the modes of the second axis."""
+    row = b.plane.shape[1]
+    for slab in range(start, stop):
         for flux in range(5):
-            execute(plans.first_forward, arrays.fluxes[flux, 0, y], b.slab[flux])
-        for x in range(modes):
-            row = x if x <= modes // 2 else x + shift
-            finish_row(b, equations, scheme, arrays, stage, forcing_rate, x, y, row)
+            execute(plans.first_forward, arrays.fluxes[flux, 0, slab * row :], b.slab[flux])
+        finish_slab(b, equations, scheme, arrays, stage, forcing, slab)
 
 
 @compiled
 def stage_2d(
-    plans: Plans, b: Buffers, equations: Equations, scheme: Scheme, arrays: Arrays, stage: int, forcing_rate: Any
+    plans: Plans, b: Buffers, equations: Equations, scheme: Scheme, arrays: Arrays, stage: int, forcing: Any
 ) -> None:
     """A whole Runge–Kutta stage in 2-D."""
-    points = b.padded.shape[0]
-    modes = arrays.state.shape[2]
+    row = b.plane.shape[1]
     current = current_state(scheme, arrays, stage)
     for c in range(2):
-        spread(current[c, 0], b.padded)
+        spread(current[c, 0], b.padded, low_modes(equations.rows, row))
         execute(plans.middle_inverse, b.padded, b.plane[c])
-    plane_fluxes(plans, b, points // 2, equations.k_last.size)
+    plane_fluxes(plans, b, b.padded.shape[0] // row // 2, equations.kept)
     for flux in range(2):
         execute(plans.middle_forward, b.fluxes[flux], b.slab[flux])
-    for y in range(modes):
-        row = y if y <= modes // 2 else y + points - modes
-        finish_row(b, equations, scheme, arrays, stage, forcing_rate, 0, y, row)
+    finish_slab(b, equations, scheme, arrays, stage, forcing, 0)
 
 
 @compiled
 def forcing_rate(equations: Equations, scheme: Scheme, arrays: Arrays, stage: int) -> Any:
     """Return P / (2 E_f) of the stage that comes, E_f being the energy of the modes forced at constant power."""
-    current = current_state(scheme, arrays, stage)
-    _, rows, lines, count, _ = current.shape
     energy = 0.0
-    if equations.forced.size == 0:
-        return scheme.weights.dtype.type(energy)
-    for x in range(rows):
-        for y in range(lines):
-            for z in range(count):
-                if equations.forced[x, y, z] > 0:
-                    weight = 0.5 if z == 0 else 1.0
+    if equations.forced.size:
+        row = equations.k_last.size // equations.rows
+        current = current_state(scheme, arrays, stage)
+        for slab in range(equations.k_slab.size):
+            for i in range(equations.k_last.size):
+                if equations.forced[slab, i] > 0:
+                    weight = 0.5 if i % row == 0 else 1.0
                     for c in range(current.shape[0]):
-                        energy += weight * (current[c, x, y, z, 0] ** 2 + current[c, x, y, z, 1] ** 2)
+                        energy += weight * (current[c, slab, i, 0] ** 2 + current[c, slab, i, 1] ** 2)
     return scheme.weights.dtype.type(equations.power / (2 * max(energy, equations.smallest)))
 
 
 @compiled
 def project(equations: Equations, state: Array) -> None:
     """Remove the gradient part of a state."""
-    dimension, rows, lines, count, _ = state.shape
-    for x in range(rows):
-        for y in range(lines):
-            ky = equations.k_middle[y]
-            factor = equations.inverse_square[x, y]
-            if dimension == 3:
-                kx = equations.k_first[x]
-                u, v, w = state[0, x, y], state[1, x, y], state[2, x, y]
-                for z in range(count):
-                    kz = equations.k_last[z]
-                    for part in range(2):
-                        pressure = (kx * u[z, part] + ky * v[z, part] + kz * w[z, part]) * factor[z]
-                        u[z, part] -= kx * pressure
-                        v[z, part] -= ky * pressure
-                        w[z, part] -= kz * pressure
-            else:
-                u, v = state[0, x, y], state[1, x, y]
-                for z in range(count):
-                    kz = equations.k_last[z]
-                    for part in range(2):
-                        pressure = (ky * u[z, part] + kz * v[z, part]) * factor[z]
-                        u[z, part] -= ky * pressure
-                        v[z, part] -= kz * pressure
+    dimension = state.shape[0]
+    first, last = state[0], state[dimension - 1]
+    for slab in range(equations.k_slab.size):
+        kb = equations.k_slab[slab] if dimension == 3 else equations.scale * 0
+        for i in range(equations.k_row.size):
+            ka, kc, factor = equations.k_row[i], equations.k_last[i], equations.inverse_square[slab, i]
+            for part in range(2):
+                pressure = ka * first[slab, i, part] + kc * last[slab, i, part]
+                if dimension == 3:
+                    pressure += kb * state[1, slab, i, part]
+                    state[1, slab, i, part] -= kb * pressure * factor
+                first[slab, i, part] -= ka * pressure * factor
+                last[slab, i, part] -= kc * pressure * factor
 
 
 @compiled
-def symmetrise(state: Array) -> None:
+def symmetrise(equations: Equations, state: Array) -> None:
     """Restore û(−k) = û(k)* where both are stored: modes whose last wavenumber is zero."""
-    dimension, rows, lines, _, _ = state.shape
-    for c in range(dimension):
-        for x in range(rows):
-            for y in range(lines):
-                mx, my = (rows - x) % rows, (lines - y) % lines
-                if (mx, my) >= (x, y):
-                    here, there = state[c, x, y, 0], state[c, mx, my, 0]
+    slabs, rows = equations.k_slab.size, equations.rows
+    row = equations.k_last.size // rows
+    for c in range(state.shape[0]):
+        for slab in range(slabs):
+            for i in range(rows):
+                mirrored_slab, mirrored = (slabs - slab) % slabs, (rows - i) % rows
+                if mirrored_slab * rows + mirrored >= slab * rows + i:
+                    here, there = state[c, slab, i * row], state[c, mirrored_slab, mirrored * row]
                     re, im = (here[0] + there[0]) / 2, (here[1] - there[1]) / 2
+                    there[0], there[1] = re, -im
                     here[0], here[1] = re, im
-                    there[0] = re
-                    there[1] = -im if (mx, my) != (x, y) else im
 
 
 @compiled
 def hold_shells(equations: Equations, held: Held, state: Array) -> float:
     """Restore the energies of the held shells; return the energy that this adds."""
     project(equations, state)
-    symmetrise(state)
+    symmetrise(equations, state)
     added = 0.0
-    flat = state.reshape(state.shape[0], -1, 2)
+    modes = equations.k_row.size
     for shell in range(held.energies.size):
-        first, last = held.starts[shell], held.starts[shell + 1]
         present = 0.0
-        for entry in range(first, last):
-            mode = held.modes[entry]
-            for c in range(flat.shape[0]):
-                present += held.weights[entry] * (flat[c, mode, 0] ** 2 + flat[c, mode, 1] ** 2)
+        for entry in range(held.starts[shell], held.starts[shell + 1]):
+            slab, i = held.modes[entry] // modes, held.modes[entry] % modes
+            for c in range(state.shape[0]):
+                present += held.weights[entry] * (state[c, slab, i, 0] ** 2 + state[c, slab, i, 1] ** 2)
         square = held.energies[shell] / max(present, equations.smallest)
         added += present * (square - 1)
         factor = state.dtype.type(square**0.5)
-        for entry in range(first, last):
-            mode = held.modes[entry]
-            for c in range(flat.shape[0]):
-                flat[c, mode, 0] *= factor
-                flat[c, mode, 1] *= factor
+        for entry in range(held.starts[shell], held.starts[shell + 1]):
+            slab, i = held.modes[entry] // modes, held.modes[entry] % modes
+            for c in range(state.shape[0]):
+                state[c, slab, i, 0] *= factor
+                state[c, slab, i, 1] *= factor
     return added
 
 
@@ -536,20 +578,18 @@ def advance(
     plans: Plans, b: Buffers, equations: Equations, scheme: Scheme, held: Held, arrays: Arrays, steps: int
 ) -> float:
     """Advance one trajectory in place; return the energy that the held shells have received."""
-    dimension = arrays.state.shape[0]
-    count = equations.k_last.size
-    stages = scheme.weights.shape[0]
+    slabs = equations.k_slab.size
     added = 0.0
     for _ in range(steps):
-        for stage in range(stages):
-            rate = forcing_rate(equations, scheme, arrays, stage)
-            if dimension == 2:
-                stage_2d(plans, b, equations, scheme, arrays, stage, rate)
+        for stage in range(scheme.weights.shape[0]):
+            forcing = forcing_rate(equations, scheme, arrays, stage)
+            if arrays.state.shape[0] == 2:
+                stage_2d(plans, b, equations, scheme, arrays, stage, forcing)
             else:
                 current = current_state(scheme, arrays, stage)
-                inverse_first(plans, b, current, arrays.lines, 0, current.shape[2])
-                planes_3d(plans, b, arrays.lines, arrays.fluxes, count, 0, b.first.shape[0])
-                finish_3d(plans, b, equations, scheme, arrays, stage, rate, 0, current.shape[2])
+                inverse_first(plans, b, equations, current, arrays.lines, 0, slabs)
+                planes_3d(plans, b, equations, arrays.lines, arrays.fluxes, 0, arrays.lines.shape[1])
+                finish_3d(plans, b, equations, scheme, arrays, stage, forcing, 0, slabs)
         if held.energies.size:
             added += hold_shells(equations, held, arrays.state)
     return added

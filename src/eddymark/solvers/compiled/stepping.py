@@ -42,6 +42,7 @@ class CompiledSteps:
         self._space = space
         self._dtype = str(space.dtype).removeprefix("torch.")
         self._modes = (*(1,) * (3 - grid.dimension), *space.modes)
+        self._slabs, self._rows = (space.modes[1], space.modes[0]) if grid.dimension == 3 else (1, space.modes[0])
         self._flux_count = grid.dimension * (grid.dimension + 1) // 2 - 1
         self._row = aligned_count(space.modes[-1], self._dtype)
         # One cache line more than a power of two keeps the rows of a plane from falling into the same cache sets.
@@ -62,10 +63,9 @@ class CompiledSteps:
             method: Runge–Kutta method with its time step and integrating factors.
             steps: number of steps.
         """
-        result = spectrum.clone(memory_format=torch.contiguous_format)
-        states = torch.view_as_real(result).numpy().reshape(len(spectrum), spectrum.shape[1], *self._modes, 2)
-        factors = method.factors.detach().contiguous().numpy().reshape(-1, *self._modes)
+        factors = self._stored(method.factors.detach().numpy())
         scheme = kernels.Scheme(np.array(method.weights, dtype=factors.dtype), factors)
+        states = self._stored(torch.view_as_real(spectrum.resolve_conj()).numpy(), parts=2)
         threads = torch.get_num_threads()
         if threads == 1 or (len(states) == 1 and self._space.grid.dimension == 2):
             added = [self._advance_one(0, state, scheme, steps) for state in states]
@@ -74,7 +74,7 @@ class CompiledSteps:
                 added = [self._advance_shared(pool, threads, state, scheme, steps) for state in states]
         else:
             added = self._advance_side_by_side(threads, states, scheme, steps)
-        return result, torch.tensor(added, dtype=self._space.dtype)
+        return self._returned(states), torch.tensor(added, dtype=self._space.dtype)
 
     def _advance_one(self, thread: int, state: NDArray[Any], scheme: kernels.Scheme, steps: int) -> float:
         buffers, arrays = self._work_space(thread), self._trajectory(thread)._replace(state=state)
@@ -101,7 +101,7 @@ class CompiledSteps:
         plans, equations = self._plans, self._equations
         arrays = self._trajectory(0)._replace(state=state)
         buffers = [self._work_space(thread) for thread in range(threads)]
-        points, middle, kept = self._space.grid.points[0], self._modes[1], self._modes[2]
+        points = self._space.grid.points[0]
         stages = len(scheme.weights)
 
         def share(work: Callable[[kernels.Buffers, int, int], None], slabs: int) -> None:
@@ -113,12 +113,29 @@ class CompiledSteps:
             for stage in range(stages):
                 rate = kernels.forcing_rate(equations, scheme, arrays, stage)
                 current = kernels.current_state(scheme, arrays, stage)
-                share(partial(_inverse, plans, current, arrays.lines), middle)
-                share(partial(_planes, plans, arrays.lines, arrays.fluxes, kept), points)
-                share(partial(_finish, plans, equations, scheme, arrays, stage, rate), middle)
+                share(partial(_inverse, plans, equations, current, arrays.lines), self._slabs)
+                share(partial(_planes, plans, equations, arrays.lines, arrays.fluxes), points)
+                share(partial(_finish, plans, equations, scheme, arrays, stage, rate), self._slabs)
             if self._held.energies.size:
                 added += kernels.hold_shells(equations, self._held, state)
         return added
+
+    def _stored(self, array: NDArray[Any], parts: int = 1) -> NDArray[Any]:
+        """Return `(..., *modes[, 2])` as the kernels store modes: `(..., slabs, rows · row[, 2])`, padded with zeros."""
+        dimension = self._space.grid.dimension
+        leading = array.shape[: array.ndim - dimension - (parts - 1)]
+        array = array.reshape(*leading, *self._modes, parts)
+        stored = aligned((*leading, self._slabs, self._rows, self._row, parts), self._dtype)
+        stored[..., : self._modes[-1], :] = array.swapaxes(-4, -3) if dimension == 3 else array
+        shape = (*leading, self._slabs, self._rows * self._row)
+        return stored.reshape(*shape, 2) if parts == 2 else stored.reshape(shape)
+
+    def _returned(self, states: NDArray[Any]) -> Tensor:
+        """Return spectra `(batch, d, *modes)` from the kernels' states."""
+        stored = states.reshape(*states.shape[:2], self._slabs, self._rows, self._row, 2)[..., : self._modes[-1], :]
+        modes = stored.swapaxes(-4, -3) if self._space.grid.dimension == 3 else stored
+        spectrum = torch.view_as_complex(torch.from_numpy(np.ascontiguousarray(modes)))
+        return spectrum.reshape(*states.shape[:2], *self._space.modes)
 
     def _block_width(self) -> int:
         """Return how many columns of a plane are transformed at a time along the last axis."""
@@ -149,20 +166,21 @@ class CompiledSteps:
 
     def _make_equations(self) -> kernels.Equations:
         space, forcing = self._space, self._forcing
-        dimension = space.grid.dimension
-        k = [space.wavenumbers[axis].movedim(axis, -1).reshape(-1, count)[0].contiguous().numpy() for axis, count in enumerate(space.modes)]
-        real = space.wavenumber_squared.numpy().dtype
-        steady, forced, power = np.zeros((0,) * 5, real), np.zeros((0,) * 3, real), 0.0
+        stored = [self._stored(k.numpy()) for k in space.wavenumbers]
+        real = stored[0].dtype.type
+        steady, forced, power = np.zeros((0,) * 4, real), np.zeros((0,) * 2, real), 0.0
         if forcing.steady is not None:
-            steady = torch.view_as_real(forcing.steady.contiguous()).numpy().reshape(dimension, *self._modes, 2)
+            steady = self._stored(torch.view_as_real(forcing.steady).numpy(), parts=2)
         if isinstance(forcing, ConstantPower):
-            forced, power = forcing.mask.numpy().reshape(self._modes), forcing.power
+            forced, power = self._stored(forcing.mask.numpy()), forcing.power
         return kernels.Equations(
-            k_first=k[0] if dimension == 3 else np.zeros(1, real),
-            k_middle=k[-2],
-            k_last=k[-1],
-            inverse_square=space.inverse_wavenumber_squared.numpy().reshape(self._modes),
-            scale=real.type(0.5 / math.prod(space.grid.points)),
+            rows=self._rows,
+            kept=self._modes[-1],
+            k_slab=stored[1][:, 0].copy() if space.grid.dimension == 3 else np.zeros(1, real),
+            k_row=stored[0][0],
+            k_last=stored[-1][0],
+            inverse_square=self._stored(space.inverse_wavenumber_squared.numpy()),
+            scale=real(0.5 / math.prod(space.grid.points)),
             smallest=float(np.finfo(real).tiny),
             steady=steady,
             forced=forced,
@@ -174,11 +192,13 @@ class CompiledSteps:
         energies: list[float] = []
         if isinstance(self._forcing, HeldShells):
             shells, energies = self._forcing.modes, list(self._forcing.energies.values())
-        counts = [len(index) for index, _ in shells]
+        first, middle, last = np.unravel_index(np.arange(math.prod(self._modes)), self._modes)
+        slab, row = (middle, first) if self._space.grid.dimension == 3 else (first, middle)
+        positions = (slab * self._rows + row) * self._row + last
         return kernels.Held(
             energies=np.array(energies, dtype=np.float64),
-            starts=np.cumsum([0, *counts]),
-            modes=np.concatenate([np.zeros(0, np.int64), *(index.numpy() for index, _ in shells)]),
+            starts=np.cumsum([0, *(len(index) for index, _ in shells)]),
+            modes=np.concatenate([np.zeros(0, np.int64), *(positions[index.numpy()] for index, _ in shells)]),
             weights=np.concatenate([np.zeros(0), *(weight.double().numpy() for _, weight in shells)]),
         )
 
@@ -187,19 +207,18 @@ class CompiledSteps:
         while len(self._buffers) <= thread:
             points, row, column = self._space.grid.points, self._row, self._column
             dimension, fluxes = self._space.grid.dimension, self._flux_count
-            first = points[0]
             shapes = (
-                (first if dimension == 3 else 1, row),
-                (fluxes, first, row),
-                (points[-2], row),
-                (points[-2] if dimension == 3 else 1, row),
+                (points[0] * row if dimension == 3 else 1,),
+                (fluxes, points[0] * row),
+                (points[-2] * row,),
+                (points[-2] * row if dimension == 3 else 1,),
                 (dimension, row, column),
                 (fluxes, row, column),
                 (points[-1], self._width),
-                (dimension, points[-1], self._width),
+                (dimension, points[-1] * self._width),
+                (points[-1] * self._width,),
                 (points[-1], self._width),
-                (points[-1], self._width),
-                (dimension + 1, row),
+                (dimension + 1, kernels.CHUNK),
             )
             self._buffers.append(kernels.Buffers(*(aligned((*shape, 2), self._dtype) for shape in shapes)))
         return self._buffers[thread]
@@ -208,8 +227,9 @@ class CompiledSteps:
         """Return the arrays of a trajectory that a thread advances; made when they are first needed."""
         while len(self._arrays) <= thread:
             dimension = self._space.grid.dimension
-            lines = (self._space.grid.points[0], self._modes[1], self._row) if dimension == 3 else (1, 1, 1)
-            shapes = [(dimension, *self._modes)] * 2 + [(dimension, *lines), (self._flux_count, *lines)]
+            modes = (dimension, self._slabs, self._rows * self._row)
+            lines = (self._space.grid.points[0], self._slabs * self._row) if dimension == 3 else (1, 1)
+            shapes = [modes, modes, (dimension, *lines), (self._flux_count, *lines)]
             ahead, register, velocity, fluxes = (aligned((*shape, 2), self._dtype) for shape in shapes)
             state = ahead  # replaced by the trajectory's own
             self._arrays.append(kernels.Arrays(state, ahead, register, velocity, fluxes))
@@ -217,21 +237,27 @@ class CompiledSteps:
 
 
 def _inverse(
-    plans: kernels.Plans, state: NDArray[Any], lines: NDArray[Any], buffers: kernels.Buffers, start: int, stop: int
-) -> None:
-    kernels.inverse_first(plans, buffers, state, lines, start, stop)
-
-
-def _planes(
     plans: kernels.Plans,
+    equations: kernels.Equations,
+    state: NDArray[Any],
     lines: NDArray[Any],
-    fluxes: NDArray[Any],
-    kept: int,
     buffers: kernels.Buffers,
     start: int,
     stop: int,
 ) -> None:
-    kernels.planes_3d(plans, buffers, lines, fluxes, kept, start, stop)
+    kernels.inverse_first(plans, buffers, equations, state, lines, start, stop)
+
+
+def _planes(
+    plans: kernels.Plans,
+    equations: kernels.Equations,
+    lines: NDArray[Any],
+    fluxes: NDArray[Any],
+    buffers: kernels.Buffers,
+    start: int,
+    stop: int,
+) -> None:
+    kernels.planes_3d(plans, buffers, equations, lines, fluxes, start, stop)
 
 
 def _finish(
