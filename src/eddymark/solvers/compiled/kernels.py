@@ -1,7 +1,6 @@
 """Compiled right-hand side and Runge–Kutta stages of one trajectory, blocked so that transforms work in the cache.
 
-Complex arrays appear as real ones with a last axis of length 2, because multiplying by real factors is then a single
-operation. The modes of a 3-D state are stored as (slab: second axis, row: first axis, last axis), those of a 2-D state
+The modes of a 3-D state are stored as (slab: second axis, row: first axis, last axis), those of a 2-D state
 as one slab (row: first axis, last axis); rows are padded with zeros to whole cache lines, and a slab is one axis of
 modes. 3-D functions take a range of slabs, so that threads can share the work; what is computed for a slab does not
 depend on how many there are. Loops are short and have few operands: only then does the compiler vectorise them.
@@ -37,17 +36,17 @@ class Buffers(NamedTuple):
     """Work space of one thread; rows of zeros beyond the kept modes are set once and never written.
 
     Arguments:
-        first: one slab before the inverse transform of the first axis, `(points_1 · row, 2)`; 3-D only.
-        slab: the fluxes of one slab after their last transform, `(fluxes, points_1 · row, 2)`.
-        padded: one plane before the middle inverse transform, `(points_m · row, 2)`.
-        returned: one plane after the middle forward transform, `(points_m · row, 2)`; 3-D only.
-        plane: the velocity of a plane between its transforms, transposed, `(d, row, column, 2)`.
-        fluxes: the fluxes of a plane between their transforms, transposed, `(fluxes, row, column, 2)`.
-        block: some columns before the last inverse transform, `(points_l, width, 2)`.
-        velocity: the same at the grid points, two points in one complex number, `(d, points_l · width, 2)`.
-        product: one flux at the grid points, `(points_l · width, 2)`.
-        transformed: the same after the last forward transform, `(points_l, width, 2)`.
-        rate: nonlinear terms of some modes, and the pressure, `(d + 1, modes, 2)`.
+        first: one slab before the inverse transform of the first axis, `(points_1 · row,)`; 3-D only.
+        slab: the fluxes of one slab after their last transform, `(fluxes, points_1 · row)`.
+        padded: one plane before the middle inverse transform, `(points_m · row,)`.
+        returned: one plane after the middle forward transform, `(points_m · row,)`; 3-D only.
+        plane: the velocity of a plane between its transforms, transposed, `(d, row, column)`.
+        fluxes: the fluxes of a plane between their transforms, transposed, `(fluxes, row, column)`.
+        block: some columns before the last inverse transform, `(points_l, width)`.
+        velocity: the same at the grid points, as real numbers, the two of a column adjacent, `(d, 2 · points_l · width)`.
+        product: one flux at the grid points, `(2 · points_l · width,)`.
+        transformed: the same after the last forward transform, `(points_l, width)`.
+        rate: nonlinear terms of some modes, and the pressure, `(d + 1, modes)`.
     """
 
     first: Array
@@ -75,7 +74,7 @@ class Equations(NamedTuple):
         inverse_square: 1/k², `(slabs, modes)`.
         scale: factor that normalises the forward transforms.
         smallest: smallest positive number of the precision.
-        steady: spectrum of a steady force, `(d, slabs, modes, 2)`, or empty.
+        steady: spectrum of a steady force, `(d, slabs, modes)`, or empty.
         forced: one in the modes that are forced at constant power, else zero, `(slabs, modes)`, or empty.
         power: that power.
     """
@@ -97,7 +96,7 @@ class Scheme(NamedTuple):
     """Runge–Kutta method.
 
     Arguments:
-        weights: coefficients of each stage, `(4, 2)` for the classical and `(3, 3)` for Williamson's method.
+        weights: coefficients of each stage, `(4)` for the classical and `(3, 3)` for Williamson's method.
         factors: integrating factors, `(1 or 3, slabs, modes)`.
     """
 
@@ -125,11 +124,11 @@ class Arrays(NamedTuple):
     """One trajectory.
 
     Arguments:
-        state: û, `(d, slabs, modes, 2)`, overwritten.
+        state: û, `(d, slabs, modes)`, overwritten.
         ahead: state of the next stage, same shape (classical method).
         register: running sum or low-storage register, same shape.
-        lines: velocity after the inverse transform of the first axis, `(3, points_1, slabs · row, 2)`.
-        fluxes: fluxes before the forward transform of the first axis, `(5, points_1, slabs · row, 2)`.
+        lines: velocity after the inverse transform of the first axis, `(3, points_1, slabs · row)`.
+        fluxes: fluxes before the forward transform of the first axis, `(5, points_1, slabs · row)`.
     """
 
     state: Array
@@ -140,24 +139,31 @@ class Arrays(NamedTuple):
 
 
 @compiled
+def times(factor: Any, value: Any) -> Any:
+    """Product of a real and a complex number."""
+    return complex(factor * value.real, factor * value.imag)
+
+
+@compiled
+def rotated(factor: Any, value: Any) -> Any:
+    """−i times a real and a complex number."""
+    return complex(factor * value.imag, -factor * value.real)
+
+
+@compiled
 def pack(plane: Array, block: Array, start: int, stop: int, half: int, kept: int) -> None:
     """Put the points j and j + half of the middle axis into one complex column: two real transforms in one."""
     points = block.shape[0]
-    for z in range(kept):
-        row, low = plane[z], block[z]
-        if z == 0:
-            for j in range(start, stop):
-                low[j - start, 0] = row[j, 0]
-                low[j - start, 1] = row[j + half, 0]
-            continue
-        high = block[points - z]
-        for j in range(start, stop):
-            a, b = row[j, 0], row[j, 1]
-            c, d = row[j + half, 0], row[j + half, 1]
-            low[j - start, 0] = a - d
-            low[j - start, 1] = b + c
-            high[j - start, 0] = a + d
-            high[j - start, 1] = c - b
+    first, second, low = plane[0, start:stop], plane[0, start + half : stop + half], block[0]
+    for j in range(stop - start):
+        low[j] = complex(first[j].real, second[j].real)
+    for z in range(1, kept):
+        first, second = plane[z, start:stop], plane[z, start + half : stop + half]
+        low, high = block[z], block[points - z]
+        for j in range(stop - start):
+            a, b = first[j], second[j]
+            low[j] = complex(a.real - b.imag, a.imag + b.real)
+            high[j] = complex(a.real + b.imag, b.real - a.imag)
 
 
 @compiled
@@ -165,30 +171,26 @@ def unpack(block: Array, plane: Array, start: int, stop: int, half: int, kept: i
     """Undo `pack` after the forward transform, up to a factor of two that the scale takes care of."""
     points = block.shape[0]
     for z in range(kept):
-        row, low, high = plane[z], block[z], block[(points - z) % points]
-        for j in range(start, stop):
-            a, b = low[j - start, 0], low[j - start, 1]
-            c, d = high[j - start, 0], high[j - start, 1]
-            row[j, 0] = a + c
-            row[j, 1] = b - d
-            row[j + half, 0] = b + d
-            row[j + half, 1] = c - a
+        first, second = plane[z, start:stop], plane[z, start + half : stop + half]
+        low, high = block[z], block[(points - z) % points]
+        for j in range(stop - start):
+            a, b = low[j], high[j]
+            first[j] = complex(a.real + b.real, a.imag - b.imag)
+            second[j] = complex(a.imag + b.imag, b.real - a.real)
 
 
 @compiled
 def multiply(first: Array, second: Array, result: Array) -> None:
     """Product of two fields."""
-    for i in range(result.shape[0]):
-        result[i, 0] = first[i, 0] * second[i, 0]
-        result[i, 1] = first[i, 1] * second[i, 1]
+    for i in range(result.size):
+        result[i] = first[i] * second[i]
 
 
 @compiled
 def subtract_squares(first: Array, second: Array, result: Array) -> None:
     """a² − b² of two fields."""
-    for i in range(result.shape[0]):
-        result[i, 0] = first[i, 0] * first[i, 0] - second[i, 0] * second[i, 0]
-        result[i, 1] = first[i, 1] * first[i, 1] - second[i, 1] * second[i, 1]
+    for i in range(result.size):
+        result[i] = first[i] * first[i] - second[i] * second[i]
 
 
 @compiled
@@ -222,11 +224,9 @@ def spread(source: Array, target: Array, low: int) -> None:
     """Copy modes into a padded array whose rows of high wavenumbers stay zero; `low` of them come before the gap."""
     gap = target.shape[0] - source.shape[0]
     for i in range(low):
-        target[i, 0] = source[i, 0]
-        target[i, 1] = source[i, 1]
+        target[i] = source[i]
     for i in range(low, source.shape[0]):
-        target[i + gap, 0] = source[i, 0]
-        target[i + gap, 1] = source[i, 1]
+        target[i + gap] = source[i]
 
 
 @compiled
@@ -234,11 +234,9 @@ def gather(source: Array, target: Array, low: int) -> None:
     """Copy the kept modes of a transformed array; `low` of them come before the gap."""
     gap = source.shape[0] - target.shape[0]
     for i in range(low):
-        target[i, 0] = source[i, 0]
-        target[i, 1] = source[i, 1]
+        target[i] = source[i]
     for i in range(low, target.shape[0]):
-        target[i, 0] = source[i + gap, 0]
-        target[i, 1] = source[i + gap, 1]
+        target[i] = source[i + gap]
 
 
 @compiled
@@ -278,16 +276,14 @@ def planes_3d(plans: Plans, b: Buffers, equations: Equations, lines: Array, flux
 def add_two(a: Array, b: Array, ka: Array, kb: Any, out: Array) -> None:
     """k_a a + k_b b."""
     for i in range(out.shape[0]):
-        out[i, 0] = ka[i] * a[i, 0] + kb * b[i, 0]
-        out[i, 1] = ka[i] * a[i, 1] + kb * b[i, 1]
+        out[i] = times(ka[i], a[i]) + times(kb, b[i])
 
 
 @compiled
 def add_three(a: Array, b: Array, c: Array, ka: Array, kb: Any, kc: Array, out: Array) -> None:
     """k_a a + k_b b + k_c c."""
     for i in range(out.shape[0]):
-        out[i, 0] = ka[i] * a[i, 0] + kb * b[i, 0] + kc[i] * c[i, 0]
-        out[i, 1] = ka[i] * a[i, 1] + kb * b[i, 1] + kc[i] * c[i, 1]
+        out[i] = times(ka[i], a[i]) + times(kb, b[i]) + times(kc[i], c[i])
 
 
 @compiled
@@ -295,39 +291,29 @@ def find_pressure(rate: Array, ka: Array, kb: Any, kc: Array, inverse_square: Ar
     """k·r / k²."""
     x, y, z = rate[0], rate[1], rate[2]
     for i in range(ka.size):
-        pressure[i, 0] = (ka[i] * x[i, 0] + kb * y[i, 0] + kc[i] * z[i, 0]) * inverse_square[i]
-        pressure[i, 1] = (ka[i] * x[i, 1] + kb * y[i, 1] + kc[i] * z[i, 1]) * inverse_square[i]
+        pressure[i] = times(inverse_square[i], times(ka[i], x[i]) + times(kb, y[i]) + times(kc[i], z[i]))
 
 
 @compiled
 def subtract_gradient(pressure: Array, k: Array, scale: Any, rate: Array) -> None:
     """−i (r − k p)."""
     for i in range(k.size):
-        re = rate[i, 0] - k[i] * pressure[i, 0]
-        im = rate[i, 1] - k[i] * pressure[i, 1]
-        rate[i, 0] = scale * im
-        rate[i, 1] = -scale * re
+        rate[i] = rotated(scale, rate[i] - times(k[i], pressure[i]))
 
 
 @compiled
 def subtract_gradient_along_slabs(pressure: Array, k: Any, scale: Any, rate: Array) -> None:
     """−i (r − k p) for a number k."""
-    for i in range(pressure.shape[0]):
-        re = rate[i, 0] - k * pressure[i, 0]
-        im = rate[i, 1] - k * pressure[i, 1]
-        rate[i, 0] = scale * im
-        rate[i, 1] = -scale * re
+    for i in range(pressure.size):
+        rate[i] = rotated(scale, rate[i] - times(k, pressure[i]))
 
 
 @compiled
 def rate_2d(xx: Array, xy: Array, kx: Array, ky: Array, inverse_square: Array, scale: Any, out: Array) -> None:
     """−i (k_y r_x − k_x r_y) / k² with r_i = k_j F_ij: times (k_y, −k_x) the projected divergence of the fluxes."""
     for i in range(kx.size):
-        factor = scale * inverse_square[i]
-        re = (kx[i] * xx[i, 0] + ky[i] * xy[i, 0]) * ky[i] - kx[i] * xy[i, 0] * kx[i]
-        im = (kx[i] * xx[i, 1] + ky[i] * xy[i, 1]) * ky[i] - kx[i] * xy[i, 1] * kx[i]
-        out[i, 0] = factor * im
-        out[i, 1] = -factor * re
+        both = times(kx[i] * ky[i], xx[i]) + times(ky[i] * ky[i] - kx[i] * kx[i], xy[i])
+        out[i] = rotated(scale * inverse_square[i], both)
 
 
 @compiled
@@ -335,18 +321,15 @@ def perpendicular(source: Array, kx: Array, ky: Array, rate: Array) -> None:
     """(k_y, −k_x) times modes."""
     x, y = rate[0], rate[1]
     for i in range(kx.size):
-        x[i, 0] = ky[i] * source[i, 0]
-        x[i, 1] = ky[i] * source[i, 1]
-        y[i, 0] = -kx[i] * source[i, 0]
-        y[i, 1] = -kx[i] * source[i, 1]
+        x[i] = times(ky[i], source[i])
+        y[i] = times(-kx[i], source[i])
 
 
 @compiled
 def add_forced(source: Array, mask: Array, factor: Any, out: Array) -> None:
     """Add a multiple of the forced modes."""
     for i in range(mask.size):
-        out[i, 0] += factor * mask[i] * source[i, 0]
-        out[i, 1] += factor * mask[i] * source[i, 1]
+        out[i] += times(factor * mask[i], source[i])
 
 
 @compiled
@@ -355,26 +338,19 @@ def runge_kutta_4(stage: int, weights: Array, e: Array, n: Array, u: Array, ahea
     near, share = weights[stage, 0], weights[stage, 1]
     if stage == 0:
         for i in range(e.size):
-            ahead[i, 0] = e[i] * (u[i, 0] + near * n[i, 0])
-            ahead[i, 1] = e[i] * (u[i, 1] + near * n[i, 1])
-            total[i, 0] = e[i] * e[i] * (u[i, 0] + share * n[i, 0])
-            total[i, 1] = e[i] * e[i] * (u[i, 1] + share * n[i, 1])
+            ahead[i] = times(e[i], u[i] + times(near, n[i]))
+            total[i] = times(e[i] * e[i], u[i] + times(share, n[i]))
     elif stage == 1:
         for i in range(e.size):
-            ahead[i, 0] = e[i] * u[i, 0] + near * n[i, 0]
-            ahead[i, 1] = e[i] * u[i, 1] + near * n[i, 1]
-            total[i, 0] += share * e[i] * n[i, 0]
-            total[i, 1] += share * e[i] * n[i, 1]
+            ahead[i] = times(e[i], u[i]) + times(near, n[i])
+            total[i] += times(share * e[i], n[i])
     elif stage == 2:
         for i in range(e.size):
-            ahead[i, 0] = e[i] * (e[i] * u[i, 0] + near * n[i, 0])
-            ahead[i, 1] = e[i] * (e[i] * u[i, 1] + near * n[i, 1])
-            total[i, 0] += share * e[i] * n[i, 0]
-            total[i, 1] += share * e[i] * n[i, 1]
+            ahead[i] = times(e[i], times(e[i], u[i]) + times(near, n[i]))
+            total[i] += times(share * e[i], n[i])
     else:
         for i in range(e.size):
-            u[i, 0] = total[i, 0] + share * n[i, 0]
-            u[i, 1] = total[i, 1] + share * n[i, 1]
+            u[i] = total[i] + times(share, n[i])
 
 
 @compiled
@@ -383,15 +359,11 @@ def runge_kutta_3(stage: int, weights: Array, e: Array, n: Array, u: Array, regi
     a, b, step = weights[stage, 0], weights[stage, 1], weights[stage, 2]
     if stage == 0:  # whatever the register held before
         for i in range(e.size):
-            register[i, 0] = 0
-            register[i, 1] = 0
+            register[i] = 0
     for i in range(e.size):
-        re = a * register[i, 0] + step * n[i, 0]
-        im = a * register[i, 1] + step * n[i, 1]
-        u[i, 0] = e[i] * (u[i, 0] + b * re)
-        u[i, 1] = e[i] * (u[i, 1] + b * im)
-        register[i, 0] = e[i] * re
-        register[i, 1] = e[i] * im
+        sum_of_rates = times(a, register[i]) + times(step, n[i])
+        u[i] = times(e[i], u[i] + times(b, sum_of_rates))
+        register[i] = times(e[i], sum_of_rates)
 
 
 @compiled
@@ -438,8 +410,7 @@ def finish_modes(
         if equations.steady.size:
             force = equations.steady[c, slab, start:stop]
             for i in range(stop - start):
-                n[i, 0] += force[i, 0]
-                n[i, 1] += force[i, 1]
+                n[i] += force[i]
         if equations.forced.size:
             add_forced(current[c, slab, start:stop], equations.forced[slab, start:stop], forcing, n)
         if scheme.weights.shape[0] == 4:
@@ -511,7 +482,7 @@ def forcing_rate(equations: Equations, scheme: Scheme, arrays: Arrays, stage: in
                 if equations.forced[slab, i] > 0:
                     weight = 0.5 if i % row == 0 else 1.0
                     for c in range(current.shape[0]):
-                        energy += weight * (current[c, slab, i, 0] ** 2 + current[c, slab, i, 1] ** 2)
+                        energy += weight * (current[c, slab, i].real ** 2 + current[c, slab, i].imag ** 2)
     return scheme.weights.dtype.type(equations.power / (2 * max(energy, equations.smallest)))
 
 
@@ -524,13 +495,12 @@ def project(equations: Equations, state: Array) -> None:
         kb = equations.k_slab[slab] if dimension == 3 else equations.scale * 0
         for i in range(equations.k_row.size):
             ka, kc, factor = equations.k_row[i], equations.k_last[i], equations.inverse_square[slab, i]
-            for part in range(2):
-                pressure = ka * first[slab, i, part] + kc * last[slab, i, part]
-                if dimension == 3:
-                    pressure += kb * state[1, slab, i, part]
-                    state[1, slab, i, part] -= kb * pressure * factor
-                first[slab, i, part] -= ka * pressure * factor
-                last[slab, i, part] -= kc * pressure * factor
+            pressure = times(ka, first[slab, i]) + times(kc, last[slab, i])
+            if dimension == 3:
+                pressure += times(kb, state[1, slab, i])
+                state[1, slab, i] -= times(kb * factor, pressure)
+            first[slab, i] -= times(ka * factor, pressure)
+            last[slab, i] -= times(kc * factor, pressure)
 
 
 @compiled
@@ -544,9 +514,9 @@ def symmetrise(equations: Equations, state: Array) -> None:
                 mirrored_slab, mirrored = (slabs - slab) % slabs, (rows - i) % rows
                 if mirrored_slab * rows + mirrored >= slab * rows + i:
                     here, there = state[c, slab, i * row], state[c, mirrored_slab, mirrored * row]
-                    re, im = (here[0] + there[0]) / 2, (here[1] - there[1]) / 2
-                    there[0], there[1] = re, -im
-                    here[0], here[1] = re, im
+                    re, im = (here.real + there.real) / 2, (here.imag - there.imag) / 2
+                    state[c, mirrored_slab, mirrored * row] = complex(re, -im)
+                    state[c, slab, i * row] = complex(re, im)
 
 
 @compiled
@@ -561,15 +531,14 @@ def hold_shells(equations: Equations, held: Held, state: Array) -> float:
         for entry in range(held.starts[shell], held.starts[shell + 1]):
             slab, i = held.modes[entry] // modes, held.modes[entry] % modes
             for c in range(state.shape[0]):
-                present += held.weights[entry] * (state[c, slab, i, 0] ** 2 + state[c, slab, i, 1] ** 2)
+                present += held.weights[entry] * (state[c, slab, i].real ** 2 + state[c, slab, i].imag ** 2)
         square = held.energies[shell] / max(present, equations.smallest)
         added += present * (square - 1)
-        factor = state.dtype.type(square**0.5)
+        factor = equations.k_row.dtype.type(square**0.5)
         for entry in range(held.starts[shell], held.starts[shell + 1]):
             slab, i = held.modes[entry] // modes, held.modes[entry] % modes
             for c in range(state.shape[0]):
-                state[c, slab, i, 0] *= factor
-                state[c, slab, i, 1] *= factor
+                state[c, slab, i] = times(factor, state[c, slab, i])
     return added
 
 

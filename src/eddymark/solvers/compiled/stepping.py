@@ -40,7 +40,8 @@ class CompiledSteps:
         space = solver.space
         grid = space.grid
         self._space = space
-        self._dtype = str(space.dtype).removeprefix("torch.")
+        self._dtype = {torch.float32: "complex64", torch.float64: "complex128"}[space.dtype]
+        self._real = str(space.dtype).removeprefix("torch.")
         self._modes = (*(1,) * (3 - grid.dimension), *space.modes)
         self._slabs, self._rows = (space.modes[1], space.modes[0]) if grid.dimension == 3 else (1, space.modes[0])
         self._flux_count = grid.dimension * (grid.dimension + 1) // 2 - 1
@@ -65,7 +66,7 @@ class CompiledSteps:
         """
         factors = self._stored(method.factors.detach().numpy())
         scheme = kernels.Scheme(np.array(method.weights, dtype=factors.dtype), factors)
-        states = self._stored(torch.view_as_real(spectrum.resolve_conj()).numpy(), parts=2)
+        states = self._stored(spectrum.resolve_conj().numpy())
         threads = torch.get_num_threads()
         if threads == 1 or (len(states) == 1 and self._space.grid.dimension == 2):
             added = [self._advance_one(0, state, scheme, steps) for state in states]
@@ -120,27 +121,24 @@ class CompiledSteps:
                 added += kernels.hold_shells(equations, self._held, state)
         return added
 
-    def _stored(self, array: NDArray[Any], parts: int = 1) -> NDArray[Any]:
-        """Return `(..., *modes[, 2])` as the kernels store modes: `(..., slabs, rows · row[, 2])`, padded with zeros."""
-        dimension = self._space.grid.dimension
-        leading = array.shape[: array.ndim - dimension - (parts - 1)]
-        array = array.reshape(*leading, *self._modes, parts)
-        stored = aligned((*leading, self._slabs, self._rows, self._row, parts), self._dtype)
-        stored[..., : self._modes[-1], :] = array.swapaxes(-4, -3) if dimension == 3 else array
-        shape = (*leading, self._slabs, self._rows * self._row)
-        return stored.reshape(*shape, 2) if parts == 2 else stored.reshape(shape)
+    def _stored(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return `(..., *modes)` as the kernels store modes, `(..., slabs, rows · row)`, padded with zeros."""
+        leading = array.shape[: array.ndim - self._space.grid.dimension]
+        array = array.reshape(*leading, *self._modes)
+        stored = aligned((*leading, self._slabs, self._rows, self._row), str(array.dtype))
+        stored[..., : self._modes[-1]] = array.swapaxes(-3, -2) if self._slabs > 1 else array
+        return stored.reshape(*leading, self._slabs, self._rows * self._row)
 
     def _returned(self, states: NDArray[Any]) -> Tensor:
         """Return spectra `(batch, d, *modes)` from the kernels' states."""
-        stored = states.reshape(*states.shape[:2], self._slabs, self._rows, self._row, 2)[..., : self._modes[-1], :]
-        modes = stored.swapaxes(-4, -3) if self._space.grid.dimension == 3 else stored
-        spectrum = torch.view_as_complex(torch.from_numpy(np.ascontiguousarray(modes)))
-        return spectrum.reshape(*states.shape[:2], *self._space.modes)
+        stored = states.reshape(*states.shape[:2], self._slabs, self._rows, self._row)[..., : self._modes[-1]]
+        modes = stored.swapaxes(-3, -2) if self._slabs > 1 else stored
+        return torch.from_numpy(np.ascontiguousarray(modes)).reshape(*states.shape[:2], *self._space.modes)
 
     def _block_width(self) -> int:
         """Return how many columns of a plane are transformed at a time along the last axis."""
         half, last = self._space.grid.points[-2] // 2, self._space.grid.points[-1]
-        column = 2 * np.dtype(self._dtype).itemsize * last * (self._space.grid.dimension + 3)
+        column = np.dtype(self._dtype).itemsize * last * (self._space.grid.dimension + 3)
         most = max(1, _BLOCK_BYTES // column)
         return aligned_count(math.ceil(half / math.ceil(half / most)), self._dtype)
 
@@ -168,9 +166,9 @@ class CompiledSteps:
         space, forcing = self._space, self._forcing
         stored = [self._stored(k.numpy()) for k in space.wavenumbers]
         real = stored[0].dtype.type
-        steady, forced, power = np.zeros((0,) * 4, real), np.zeros((0,) * 2, real), 0.0
+        steady, forced, power = np.zeros((0,) * 3, self._dtype), np.zeros((0,) * 2, real), 0.0
         if forcing.steady is not None:
-            steady = self._stored(torch.view_as_real(forcing.steady).numpy(), parts=2)
+            steady = self._stored(forcing.steady.numpy())
         if isinstance(forcing, ConstantPower):
             forced, power = self._stored(forcing.mask.numpy()), forcing.power
         return kernels.Equations(
@@ -207,20 +205,23 @@ class CompiledSteps:
         while len(self._buffers) <= thread:
             points, row, column = self._space.grid.points, self._row, self._column
             dimension, fluxes = self._space.grid.dimension, self._flux_count
-            shapes = (
-                (points[0] * row if dimension == 3 else 1,),
-                (fluxes, points[0] * row),
-                (points[-2] * row,),
-                (points[-2] * row if dimension == 3 else 1,),
-                (dimension, row, column),
-                (fluxes, row, column),
-                (points[-1], self._width),
-                (dimension, points[-1] * self._width),
-                (points[-1] * self._width,),
-                (points[-1], self._width),
-                (dimension + 1, kernels.CHUNK),
+            def zeros(*shape: int) -> NDArray[Any]:
+                return aligned(shape, self._dtype)
+
+            buffers = kernels.Buffers(
+                first=zeros(points[0] * row if dimension == 3 else 1),
+                slab=zeros(fluxes, points[0] * row),
+                padded=zeros(points[-2] * row),
+                returned=zeros(points[-2] * row if dimension == 3 else 1),
+                plane=zeros(dimension, row, column),
+                fluxes=zeros(fluxes, row, column),
+                block=zeros(points[-1], self._width),
+                velocity=aligned((dimension, 2 * points[-1] * self._width), self._real),
+                product=aligned((2 * points[-1] * self._width,), self._real),
+                transformed=zeros(points[-1], self._width),
+                rate=zeros(dimension + 1, kernels.CHUNK),
             )
-            self._buffers.append(kernels.Buffers(*(aligned((*shape, 2), self._dtype) for shape in shapes)))
+            self._buffers.append(buffers)
         return self._buffers[thread]
 
     def _trajectory(self, thread: int) -> kernels.Arrays:
@@ -230,7 +231,7 @@ class CompiledSteps:
             modes = (dimension, self._slabs, self._rows * self._row)
             lines = (self._space.grid.points[0], self._slabs * self._row) if dimension == 3 else (1, 1)
             shapes = [modes, modes, (dimension, *lines), (self._flux_count, *lines)]
-            ahead, register, velocity, fluxes = (aligned((*shape, 2), self._dtype) for shape in shapes)
+            ahead, register, velocity, fluxes = (aligned(shape, self._dtype) for shape in shapes)
             state = ahead  # replaced by the trajectory's own
             self._arrays.append(kernels.Arrays(state, ahead, register, velocity, fluxes))
         return self._arrays[thread]

@@ -15,7 +15,7 @@ from numba.extending import overload
 from numpy.typing import NDArray
 
 _LIBRARY = ctypes.CDLL(pyfftw.pyfftw.__file__)  # looking up a symbol here finds it in the FFTW that pyFFTW brings
-_PREFIXES = {"float32": "fftwf", "float64": "fftw"}
+_PREFIXES = {"complex64": "fftwf", "complex128": "fftw"}
 _ALIGNMENT = 64
 _ESTIMATE = 1 << 6
 _PLANNING = threading.Lock()
@@ -45,7 +45,7 @@ def plan(
     change from process to process, and with them the last digits of every result.
 
     Arguments:
-        dtype: real precision, `"float32"` or `"float64"`.
+        dtype: `"complex64"` or `"complex128"`.
         points: length of the transform.
         strides: complex numbers between the points of source and target.
         columns: number of transforms.
@@ -56,7 +56,7 @@ def plan(
     make = getattr(_LIBRARY, f"{prefix}_plan_guru64_dft")
     make.restype = ctypes.c_void_p
     extent = [1 + (points - 1) * s + (columns - 1) * d for s, d in zip(strides, distances, strict=True)]
-    source, target = (aligned((size, 2), dtype) for size in extent)
+    source, target = (aligned((size,), dtype) for size in extent)
     with _PLANNING:
         address = make(
             ctypes.c_int(1),
@@ -82,8 +82,8 @@ def aligned(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
 
 
 def aligned_count(count: int, dtype: str) -> int:
-    """Return the number of complex elements, not fewer than `count`, which fills whole cache lines."""
-    line = _ALIGNMENT // (2 * np.dtype(dtype).itemsize)
+    """Return the number of elements, not fewer than `count`, which fills whole cache lines."""
+    line = _ALIGNMENT // np.dtype(dtype).itemsize
     return -(-count // line) * line
 
 
@@ -95,7 +95,8 @@ def execute(plan: int, source: NDArray[Any], target: NDArray[Any]) -> None:
 @overload(execute, strict=False)
 def _compile_execute(plan: Any, source: Any, target: Any) -> Any:
     signature = types.void(types.intp, types.uintp, types.uintp)
-    call = types.ExternalFunction(f"{_PREFIXES[str(source.dtype)]}_execute_dft", signature)
+    complex_dtype = source.dtype if source.dtype in types.complex_domain else target.dtype
+    call = types.ExternalFunction(f"{_PREFIXES[str(complex_dtype)]}_execute_dft", signature)
 
     def implementation(plan: int, source: NDArray[Any], target: NDArray[Any]) -> None:
         call(plan, source.ctypes.data, target.ctypes.data)
