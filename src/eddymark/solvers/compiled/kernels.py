@@ -287,9 +287,10 @@ def add_three(a: Array, b: Array, c: Array, ka: Array, kb: Any, kc: Array, out: 
 
 
 @compiled
-def find_pressure(rate: Array, ka: Array, kb: Any, kc: Array, inverse_square: Array, pressure: Array) -> None:
+def find_pressure(
+    x: Array, y: Array, z: Array, ka: Array, kb: Any, kc: Array, inverse_square: Array, pressure: Array
+) -> None:
     """k·r / k²."""
-    x, y, z = rate[0], rate[1], rate[2]
     for i in range(ka.size):
         pressure[i] = times(inverse_square[i], times(ka[i], x[i]) + times(kb, y[i]) + times(kc[i], z[i]))
 
@@ -317,9 +318,8 @@ def rate_2d(xx: Array, xy: Array, kx: Array, ky: Array, inverse_square: Array, s
 
 
 @compiled
-def perpendicular(source: Array, kx: Array, ky: Array, rate: Array) -> None:
+def perpendicular(source: Array, kx: Array, ky: Array, x: Array, y: Array) -> None:
     """(k_y, −k_x) times modes."""
-    x, y = rate[0], rate[1]
     for i in range(kx.size):
         x[i] = times(ky[i], source[i])
         y[i] = times(-kx[i], source[i])
@@ -387,29 +387,33 @@ def finish_modes(
 ) -> None:
     """Nonlinear terms and Runge–Kutta stage of some modes of a slab, whose fluxes are `gap` entries further on."""
     dimension = arrays.state.shape[0]
-    g = b.slab[:, start + gap : stop + gap]
+    count = stop - start
+    x, y, z = b.rate[0, :count], b.rate[1, :count], b.rate[2, :count]
+    xx, xy = b.slab[0, start + gap : stop + gap], b.slab[1, start + gap : stop + gap]
     ka, kc = equations.k_row[start:stop], equations.k_last[start:stop]
     inverse_square = equations.inverse_square[slab, start:stop]
-    rate = b.rate[:, : stop - start]
     scale = equations.scale
     if dimension == 3:
         kb = equations.k_slab[slab]
-        add_three(g[0], g[1], g[2], ka, kb, kc, rate[0])
-        add_three(g[1], g[3], g[4], ka, kb, kc, rate[1])
-        add_two(g[2], g[4], ka, kb, rate[2])
-        find_pressure(rate, ka, kb, kc, inverse_square, rate[3])
-        subtract_gradient(rate[3], ka, scale, rate[0])
-        subtract_gradient_along_slabs(rate[3], kb, scale, rate[1])
-        subtract_gradient(rate[3], kc, scale, rate[2])
+        pressure = b.rate[3, :count]
+        xz, yy = b.slab[2, start + gap : stop + gap], b.slab[3, start + gap : stop + gap]
+        yz = b.slab[4, start + gap : stop + gap]
+        add_three(xx, xy, xz, ka, kb, kc, x)
+        add_three(xy, yy, yz, ka, kb, kc, y)
+        add_two(xz, yz, ka, kb, z)
+        find_pressure(x, y, z, ka, kb, kc, inverse_square, pressure)
+        subtract_gradient(pressure, ka, scale, x)
+        subtract_gradient_along_slabs(pressure, kb, scale, y)
+        subtract_gradient(pressure, kc, scale, z)
     else:
-        rate_2d(g[0], g[1], ka, kc, inverse_square, scale, rate[2])
-        perpendicular(rate[2], ka, kc, rate)
+        rate_2d(xx, xy, ka, kc, inverse_square, scale, z)
+        perpendicular(z, ka, kc, x, y)
     current = current_state(scheme, arrays, stage)
     for c in range(dimension):
-        n, u, register = rate[c], arrays.state[c, slab, start:stop], arrays.register[c, slab, start:stop]
+        n, u, register = b.rate[c, :count], arrays.state[c, slab, start:stop], arrays.register[c, slab, start:stop]
         if equations.steady.size:
             force = equations.steady[c, slab, start:stop]
-            for i in range(stop - start):
+            for i in range(count):
                 n[i] += force[i]
         if equations.forced.size:
             add_forced(current[c, slab, start:stop], equations.forced[slab, start:stop], forcing, n)
