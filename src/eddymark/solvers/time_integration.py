@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from eddymark.closures.base import Closure
+from eddymark.solvers.forcing import ConstantPower, Forcing, HeldShells, Sinusoidal
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.resolved import ResolvedVelocity
 
@@ -117,9 +118,11 @@ def _step_rate(solver: NavierStokes, spectrum: Tensor, closure: Closure | None) 
 
 
 def _needs_no_torch(solver: NavierStokes, closure: Closure | None) -> bool:
-    """Return whether compiled steps can do the work: on the CPU, without gradients and without a stress."""
-    resolved_only = closure is None or type(closure).stress is Closure.stress
-    return resolved_only and solver.space.device.type == "cpu" and not torch.is_grad_enabled()
+    """Return whether compiled steps can do the work: on the CPU, no gradients, no stress, a force that they know."""
+    if torch.is_grad_enabled() or solver.space.device.type != "cpu":
+        return False
+    known = type(solver.forcing) in (Forcing, HeldShells, ConstantPower, Sinusoidal)
+    return known and (closure is None or type(closure).stress is Closure.stress)
 
 
 @dataclass
@@ -161,6 +164,8 @@ class TimeIntegration:
         ledger: EnergyLedger | None = None,
     ) -> Tensor:
         """Return û after a duration in equal steps; differentiable.
+
+        Where no gradients are wanted on the CPU, compiled steps give the same numbers to rounding.
 
         Arguments:
             solver: the equations.

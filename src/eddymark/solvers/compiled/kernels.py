@@ -8,7 +8,8 @@ depend on how many there are. Loops are short and have few operands: only then d
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 from numba import njit
 from numpy.typing import NDArray
@@ -18,7 +19,13 @@ from eddymark.solvers.compiled.transforms import execute
 Array = NDArray[Any]
 CHUNK = 256  # modes whose nonlinear terms are kept in the first-level cache
 
-compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function when it is first called, without the interpreter's lock; keep the code for later processes."""
+    # Fused multiply-add is the only liberty: with it results are as accurate and do not depend on anything else.
+    return cast(Function, njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function))
 
 
 class Plans(NamedTuple):
@@ -43,7 +50,7 @@ class Buffers(NamedTuple):
         plane: the velocity of a plane between its transforms, transposed, `(d, row, column)`.
         fluxes: the fluxes of a plane between their transforms, transposed, `(fluxes, row, column)`.
         block: some columns before the last inverse transform, `(points_l, width)`.
-        velocity: the same at the grid points, as real numbers, the two of a column adjacent, `(d, 2 · points_l · width)`.
+        velocity: the same at the grid points, as real numbers in pairs, `(d, 2 · points_l · width)`.
         product: one flux at the grid points, `(2 · points_l · width,)`.
         transformed: the same after the last forward transform, `(points_l, width)`.
         rate: nonlinear terms of some modes, and the pressure, `(d + 1, modes)`.
@@ -246,7 +253,9 @@ def low_modes(rows: int, width: int) -> int:
 
 
 @compiled
-def inverse_first(plans: Plans, b: Buffers, equations: Equations, state: Array, lines: Array, start: int, stop: int) -> None:
+def inverse_first(
+    plans: Plans, b: Buffers, equations: Equations, state: Array, lines: Array, start: int, stop: int
+) -> None:
     """Transform the first axis of a 3-D state: slabs of the second axis to planes of the first one."""
     row = b.plane.shape[1]
     low = low_modes(equations.rows, row)
@@ -257,7 +266,9 @@ def inverse_first(plans: Plans, b: Buffers, equations: Equations, state: Array, 
 
 
 @compiled
-def planes_3d(plans: Plans, b: Buffers, equations: Equations, lines: Array, fluxes: Array, start: int, stop: int) -> None:
+def planes_3d(
+    plans: Plans, b: Buffers, equations: Equations, lines: Array, fluxes: Array, start: int, stop: int
+) -> None:
     """From velocity to fluxes between the transforms of the first axis; slabs are the points of the first axis."""
     row = b.plane.shape[1]
     low = low_modes(equations.k_slab.size, row)

@@ -205,6 +205,7 @@ class CompiledSteps:
         while len(self._buffers) <= thread:
             points, row, column = self._space.grid.points, self._row, self._column
             dimension, fluxes = self._space.grid.dimension, self._flux_count
+
             def zeros(*shape: int) -> NDArray[Any]:
                 return aligned(shape, self._dtype)
 

@@ -96,7 +96,7 @@ def execute(plan: int, source: NDArray[Any], target: NDArray[Any]) -> None:
 def _compile_execute(plan: Any, source: Any, target: Any) -> Any:
     signature = types.void(types.intp, types.uintp, types.uintp)
     complex_dtype = source.dtype if source.dtype in types.complex_domain else target.dtype
-    call = types.ExternalFunction(f"{_PREFIXES[str(complex_dtype)]}_execute_dft", signature)
+    call: Any = types.ExternalFunction(f"{_PREFIXES[str(complex_dtype)]}_execute_dft", signature)
 
     def implementation(plan: int, source: NDArray[Any], target: NDArray[Any]) -> None:
         call(plan, source.ctypes.data, target.ctypes.data)
