@@ -77,6 +77,10 @@ class CompiledSteps:
             added = self._advance_side_by_side(threads, states, scheme, steps)
         return self._returned(states), torch.tensor(added, dtype=self._space.dtype)
 
+    def pieces(self) -> tuple[kernels.Plans, kernels.Buffers, kernels.Equations, kernels.Arrays]:
+        """Return what the kernels work with on one thread, for timing parts of a step."""
+        return self._plans, self._work_space(0), self._equations, self._trajectory(0)
+
     def _advance_one(self, thread: int, state: NDArray[Any], scheme: kernels.Scheme, steps: int) -> float:
         buffers, arrays = self._work_space(thread), self._trajectory(thread)._replace(state=state)
         added = kernels.advance(self._plans, buffers, self._equations, scheme, self._held, arrays, steps)
