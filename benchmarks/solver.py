@@ -110,7 +110,7 @@ def print_steps() -> None:
     """Compiled steps against their transforms alone, the same plans and blocks, and against the torch path."""
     print("One RK4 step (4 right-hand sides) per trajectory against its Fourier transforms alone and the torch path")
     print(
-        f"{'grid':>12} {'batch':>5} {'dtype':>8} {'ms/step':>9} {'FFTs, ms':>9} {'ratio':>6} {'torch, ms':>9} {'ratio':>6}"
+        f"{'grid':>12} {'batch':>5} {'dtype':>8} {'ms/step':>9} {'FFTs, ms':>9} {'ratio':>6} {'torch':>9} {'gain':>6}"
     )
     for points, batch in SHAPES:
         for dtype in (torch.float32, torch.float64):
