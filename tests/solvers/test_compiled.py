@@ -63,7 +63,7 @@ def threads() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
-@pytest.mark.parametrize("points", [(16, 24), (4, 6), (12, 16, 20), (8, 4, 6), (4, 6, 8)], ids=str)
+@pytest.mark.parametrize("points", [(16, 24), (4, 6), (10, 136), (12, 16, 20), (8, 4, 6), (4, 6, 8)], ids=str)
 @pytest.mark.parametrize("name", sorted(INTEGRATORS))
 @pytest.mark.parametrize("force", sorted(FORCES))
 def test_compiled_steps_are_the_torch_steps_to_rounding(

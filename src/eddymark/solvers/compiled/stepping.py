@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 1 << 17
 """What the columns of one block of a plane may take together: half of a small second-level cache."""
 
+_LONGEST_SINGLE_PASS = 128
+"""FFTW makes longer transforms in several passes, which are fastest over columns that fill one cache line."""
+
 
 class CompiledSteps:
     """The Runge–Kutta steps of a solver without gradients on the CPU.
@@ -142,6 +145,8 @@ class CompiledSteps:
     def _block_width(self) -> int:
         """Return how many columns of a plane are transformed at a time along the last axis."""
         half, last = self._space.grid.points[-2] // 2, self._space.grid.points[-1]
+        if last > _LONGEST_SINGLE_PASS:
+            return aligned_count(1, self._dtype)
         column = np.dtype(self._dtype).itemsize * last * (self._space.grid.dimension + 3)
         most = max(1, _BLOCK_BYTES // column)
         return aligned_count(math.ceil(half / math.ceil(half / most)), self._dtype)
