@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from eddymark.closures.base import Closure
 from eddymark.solvers.forcing import ConstantPower, Forcing, HeldShells, Sinusoidal
-from eddymark.solvers.periodic import NavierStokes
+from eddymark.solvers.periodic import NO_CLOSURE, NavierStokes
 from eddymark.solvers.resolved import ResolvedVelocity
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
 
 Nonlinear = Callable[[Tensor], Tensor]
 
@@ -117,12 +122,21 @@ def _step_rate(solver: NavierStokes, spectrum: Tensor, closure: Closure | None) 
     return rate
 
 
-def _needs_no_torch(solver: NavierStokes, closure: Closure | None) -> bool:
-    """Return whether compiled steps can do the work: on the CPU, no gradients, no stress, a force that they know."""
-    if torch.is_grad_enabled() or solver.space.device.type != "cpu":
-        return False
-    known = type(solver.forcing) in (Forcing, HeldShells, ConstantPower, Sinusoidal)
-    return known and (closure is None or type(closure).stress is Closure.stress)
+_COMPILED: WeakKeyDictionary[NavierStokes, WeakKeyDictionary[Closure, CompiledSteps | None]] = WeakKeyDictionary()
+"""Compiled steps and their work space; kept outside of solvers and models, so that copies of these share none."""
+
+
+def compiled_steps(solver: NavierStokes, closure: Closure | None) -> CompiledSteps | None:
+    """Return the compiled steps of a solver with a model, made once; None on a GPU, or if model or force have none."""
+    forces = (Forcing, HeldShells, ConstantPower, Sinusoidal)
+    if solver.space.device.type != "cpu" or type(solver.forcing) not in forces:
+        return None
+    known = _COMPILED.setdefault(solver, WeakKeyDictionary())
+    model = closure or NO_CLOSURE
+    if model not in known:
+        # A class that changes a model inherits no compiled steps: they would be those of the other model.
+        known[model] = model.compiled(solver) if "compiled" in vars(type(model)) else None
+    return known[model]
 
 
 @dataclass
@@ -176,10 +190,9 @@ class TimeIntegration:
             ledger: receives the energy added by a held-shell constraint.
         """
         method = INTEGRATORS[self.integrator](solver.linear_rate(closure), duration / steps)
-        if _needs_no_torch(solver, closure):
-            from eddymark.solvers.compiled.stepping import compiled_steps
-
-            spectrum, injected = compiled_steps(solver).advance(spectrum, method, steps)
+        compiled = None if torch.is_grad_enabled() else compiled_steps(solver, closure)
+        if compiled is not None:
+            spectrum, injected = compiled.advance(spectrum, method, steps)
             if ledger is not None:
                 ledger.injected = ledger.injected + injected
             return spectrum
