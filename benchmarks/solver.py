@@ -1,4 +1,4 @@
-"""Cost of one Navier–Stokes step beside its own Fourier transforms and the torch path; closures; memory.
+"""Cost of one Navier–Stokes step beside its own Fourier transforms and the torch path; memory.
 
 Times are those of the processor with one thread, the shortest of several: another job on the machine delays them much
 less than the clock on the wall.
@@ -13,19 +13,16 @@ from functools import partial
 from typing import Any
 
 import torch
-from numba import njit
 
-from eddymark.closures import CLOSURES
-from eddymark.closures.build import build_closure
-from eddymark.config.schema import Closure
-from eddymark.filters import filter_width
 from eddymark.grid import Grid
 from eddymark.memory import memory_growth
-from eddymark.solvers.compiled import kernels
-from eddymark.solvers.compiled.stepping import compiled_steps
+from eddymark.solvers.compiled import direct, modes, plane
+from eddymark.solvers.compiled.compilation import driver
+from eddymark.solvers.compiled.plane_steps import PlaneSteps
 from eddymark.solvers.compiled.transforms import execute
+from eddymark.solvers.compiled.volume_steps import VolumeSteps
 from eddymark.solvers.periodic import NavierStokes
-from eddymark.solvers.time_integration import TimeIntegration
+from eddymark.solvers.time_integration import TimeIntegration, compiled_steps
 
 SHAPES = [
     ((16, 16, 16), 1),
@@ -39,7 +36,6 @@ SHAPES = [
     ((256, 256), 8),
     ((512, 512), 1),
 ]
-CLOSURE_GRIDS = [((16, 16, 16), 8), ((32, 32, 32), 1), ((32, 32), 8)]
 MEMORY_SHAPES = [(64, 64, 64), (128, 128, 128), (256, 256, 256)]
 INTEGRATION = TimeIntegration("runge_kutta_4", 1.0)
 STEP = 1e-5
@@ -64,46 +60,50 @@ def equations(points: tuple[int, ...], batch: int, dtype: torch.dtype) -> tuple[
     return solver, solver.space.project(solver.space.to_spectral(noise))
 
 
-@njit
-def transforms_of_plane(plans: Any, b: Any, half: int, kept: int) -> None:
-    """The transforms of `kernels.plane_fluxes` without its products."""
-    width = b.block.shape[1]
+@driver
+def transforms_of_plane(plans: Any, b: Any, equations: Any, recipe: Any) -> None:
+    """The transforms of `direct.plane_fluxes` without its products."""
+    half, width, kept = b.padded.shape[0] // b.plane.shape[1] // 2, b.block.shape[1], equations.kept
     for start in range(0, half, width):
         stop = min(half, start + width)
-        for c in range(b.plane.shape[0]):
-            kernels.pack(b.plane[c], b.block, start, stop, half, kept)
-            execute(plans.last_inverse, b.block, b.velocity[c])
-        for flux in range(b.fluxes.shape[0]):
-            execute(plans.last_forward, b.product, b.transformed)
-            kernels.unpack(b.transformed, b.fluxes[flux], start, stop, half, kept)
-
-
-@njit
-def transforms(plans: Any, b: Any, equations: Any, arrays: Any) -> None:
-    """The transforms of one right-hand side: velocity to the grid points, as many fields back as there are fluxes."""
-    row = b.plane.shape[1]
-    half = b.padded.shape[0] // row // 2
-    if b.plane.shape[0] == 2:
-        for c in range(2):
-            kernels.spread(arrays.ahead[c, 0], b.padded, kernels.low_modes(equations.rows, row))
-            execute(plans.middle_inverse, b.padded, b.plane[c])
-        transforms_of_plane(plans, b, half, equations.kept)
-        for flux in range(2):
-            execute(plans.middle_forward, b.fluxes[flux], b.slab[flux])
-        return
-    low = kernels.low_modes(equations.k_slab.size, row)
-    kernels.inverse_first(plans, b, equations, arrays.ahead, arrays.lines, 0, equations.k_slab.size)
-    for x in range(arrays.lines.shape[1]):
-        for c in range(3):
-            kernels.spread(arrays.lines[c, x], b.padded, low)
-            execute(plans.middle_inverse, b.padded, b.plane[c])
-        transforms_of_plane(plans, b, half, equations.kept)
+        modes.to_points(plans, b, recipe, equations.k_last, start, stop, half, kept)
         for flux in range(5):
-            execute(plans.middle_forward, b.fluxes[flux], b.returned)
-            kernels.gather(b.returned, arrays.fluxes[flux, x], low)
-    for slab in range(equations.k_slab.size):
+            direct.to_modes(plans, b, flux, start, stop, half, kept)
+
+
+@driver
+def transforms_3d(plans: Any, b: Any, equations: Any, recipe: Any, arrays: Any) -> None:
+    """The transforms of one right-hand side: velocity to the grid points, as many fields back as there are fluxes."""
+    row, slabs = b.plane.shape[1], equations.k_slab.size
+    direct.inverse_first(plans, b, equations, recipe, arrays.ahead, arrays.lines, 0, slabs)
+    for x in range(arrays.lines.shape[1]):
+        direct.inverse_middle(plans, b, equations, recipe, arrays.lines, x)
+        transforms_of_plane(plans, b, equations, recipe)
+        direct.forward_middle(plans, b, equations, arrays.fluxes, 5, x)
+    for slab in range(slabs):
         for flux in range(5):
             execute(plans.first_forward, arrays.fluxes[flux, 0, slab * row :], b.slab[flux])
+
+
+@driver
+def transforms_2d(plans: Any, b: Any, equations: Any, fields: Any, arrays: Any, sizes: Any) -> None:
+    """The same in 2-D, where both components are one complex field."""
+    plane.to_columns(plans, b, equations, arrays.ahead[:, 0], fields, sizes, equations.rows, equations.kept)
+    points, flux, count = b.points.reshape(b.points.shape[0], -1), b.flux.reshape(-1), b.points.shape[1]
+    for first in range(0, sizes[1], count):
+        execute(plans.first_inverse, b.columns[0, first], points[0])
+        execute(plans.first_forward, flux, b.returned[0, first])
+    plane.to_modes(plans, b, 1, sizes, equations.rows)
+    plane.split(b, equations, sizes)
+
+
+def transforms(steps: VolumeSteps | PlaneSteps) -> Callable[[], None]:
+    """Return the transforms of one right-hand side on one thread."""
+    arrays = steps.trajectory(0)
+    b, equations = steps.buffers[0], steps.equations
+    if isinstance(steps, PlaneSteps):
+        return partial(transforms_2d, steps.plans, b, equations, steps.model.fields, arrays, steps.sizes)
+    return partial(transforms_3d, steps.layout.plans, b, equations, steps.recipe, arrays)
 
 
 def print_steps() -> None:
@@ -115,16 +115,19 @@ def print_steps() -> None:
     for points, batch in SHAPES:
         for dtype in (torch.float32, torch.float64):
             solver, spectrum = equations(points, batch, dtype)
-            steps = compiled_steps(solver)
+            steps = compiled_steps(solver, None)
+            assert isinstance(steps, (VolumeSteps, PlaneSteps))
             repeat = max(1, 2**17 // math.prod(points))
 
             def compiled(s: NavierStokes = solver, u: torch.Tensor = spectrum, n: int = repeat) -> None:
                 with torch.inference_mode():
                     INTEGRATION.advance(s, u, n * STEP, steps=n)
 
-            def alone(pieces: tuple[Any, ...] = steps.pieces(), n: int = 4 * batch * repeat) -> None:
+            own_transforms = transforms(steps)
+
+            def alone(once: Callable[[], None] = own_transforms, n: int = 4 * batch * repeat) -> None:
                 for _ in range(n):
-                    transforms(*pieces)
+                    once()
 
             def by_torch(s: NavierStokes = solver, u: torch.Tensor = spectrum, n: int = repeat) -> None:
                 INTEGRATION.advance(s, u, n * STEP, steps=n)
@@ -137,24 +140,6 @@ def print_steps() -> None:
                 f"{step / own:6.2f} {reference:9.2f} {reference / step:6.1f}",
                 flush=True,
             )
-
-
-def print_closures() -> None:
-    """Cost of every closure."""
-    print("\nOne RK4 step of each closure against no model, without gradients")
-    print(f"{'grid':>14} {'batch':>5} {'closure':>26} {'ms/step':>9} {'ratio':>6}")
-    for points, batch in CLOSURE_GRIDS:
-        solver, spectrum = equations(points, batch, torch.float32)
-        base = math.nan
-        for name in CLOSURES:
-            closure = build_closure(
-                Closure(type=name), space=solver.space, filter_width=filter_width(solver.grid), viscosity=0.01
-            )
-            with torch.inference_mode():
-                work = partial(INTEGRATION.advance, solver, spectrum, STEP, steps=1, closure=closure)
-                cost = best_milliseconds(work)[0]
-            base = cost if name == "none" else base
-            print(f"{'x'.join(map(str, points)):>14} {batch:>5} {name:>26} {cost:9.2f} {cost / base:6.2f}", flush=True)
 
 
 def print_memory() -> None:
@@ -175,7 +160,6 @@ def main() -> None:
     """Print all tables."""
     torch.set_num_threads(1)
     print_steps()
-    print_closures()
     print_memory()
 
 

@@ -16,6 +16,8 @@ from typing import Any, TypeVar, cast
 import numba
 from numba import njit
 
+_CONFIG: Any = numba.config
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -57,22 +59,22 @@ def driver(function: Function) -> Function:
 
 def _dispatcher(function: Callable[..., Any], *, optimisation: int) -> Any:
     folder = code_folder()
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder or "")
+    before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, str(folder or "")
     try:
         # Fused multiply-add is the only liberty: with it results are as accurate and do not depend on anything else.
         decorate = njit(cache=folder is not None, nogil=True, error_model="numpy", fastmath={"contract"})
-        dispatcher = decorate(function)
+        dispatcher: Any = decorate(function)
     finally:
-        numba.config.CACHE_DIR = before
+        _CONFIG.CACHE_DIR = before
     compile_function = dispatcher._compiler.compile
 
     def compile_alike(*arguments: Any) -> Any:
-        before = numba.config.OPT, numba.config.LOOP_VECTORIZE
-        numba.config.OPT, numba.config.LOOP_VECTORIZE = type(before[0])(optimisation), int(optimisation == 3)
+        before = _CONFIG.OPT, _CONFIG.LOOP_VECTORIZE
+        _CONFIG.OPT, _CONFIG.LOOP_VECTORIZE = type(before[0])(optimisation), int(optimisation == 3)
         try:
             return compile_function(*arguments)
         finally:
-            numba.config.OPT, numba.config.LOOP_VECTORIZE = before
+            _CONFIG.OPT, _CONFIG.LOOP_VECTORIZE = before
 
     dispatcher._compiler.compile = compile_alike
     return dispatcher

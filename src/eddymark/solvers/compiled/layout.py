@@ -69,7 +69,7 @@ class Storage:
         stored = [self.stored(k.numpy()) for k in space.wavenumbers]
         real = self.real.type
         empty = np.zeros((0, 0), self.real)
-        rest = {
+        rest: dict[str, Any] = {
             "steady": np.zeros((0, 0, 0), self.dtype),
             "power": 0.0,
             **dict.fromkeys(("forced", "convecting", "damping", "damping_weights"), empty),

@@ -312,8 +312,8 @@ def find_coefficient(
             execute(plans.first_inverse, b.columns[field, first], points[field])
         for line in range(min(count, sizes[1] - first)):
             w, strain = b.points[0, line, : sizes[0]], b.points[1, line, : sizes[0]]
-            flux, stress = b.points[2, line, : sizes[0]], b.points[3, line, : sizes[0]]
-            found = sum_products(model.ratio_squared, w, strain, flux, stress)
+            total_flux, stress = b.points[2, line, : sizes[0]], b.points[3, line, : sizes[0]]
+            found = sum_products(model.ratio_squared, w, strain, total_flux, stress)
             mixed, total = mixed + found[0], total + found[1]
     arrays.coefficient[0] = max(0.5 * mixed / max(total, equations.smallest), 0.0)
     for field in range(b.columns.shape[0]):

@@ -55,7 +55,7 @@ class PlaneSteps(CompiledSteps):
         storage = self.storage
         kind, fields = _KINDS[kernel]
         rows, kept = (1, 1) if test_space is None else test_space.modes
-        self._model = plane.PlaneModel(
+        self.model = plane.PlaneModel(
             kind=kind,
             fields=np.array(fields),
             ratio_squared=storage.real.type(test_filter_ratio**2),
@@ -63,14 +63,14 @@ class PlaneSteps(CompiledSteps):
             kept=kept,
         )
         self._constant = constant
-        self._sizes = (storage.points[0], storage.points[1])
+        self.sizes = (storage.points[0], storage.points[1])
         # Some lines along the last axis become whole cache lines of columns.
         self._lines = aligned_count(1, storage.dtype)
         # One cache line more than a power of two keeps columns from falling into the same cache sets.
-        self._pitch = tuple(aligned_count(n + self._lines, storage.dtype) for n in self._sizes)
+        self._pitch = tuple(aligned_count(n + self._lines, storage.dtype) for n in self.sizes)
         most = max(1, _LINE_BYTES // (np.dtype(storage.dtype).itemsize * self._pitch[0]))
-        self._count = math.ceil(self._sizes[1] / math.ceil(self._sizes[1] / most))
-        self._plans = self._make_plans()
+        self._count = math.ceil(self.sizes[1] / math.ceil(self.sizes[1] / most))
+        self.plans = self._make_plans()
         self.buffers: list[plane.PlaneBuffers] = []
         self._arrays: list[Arrays] = []
 
@@ -83,19 +83,19 @@ class PlaneSteps(CompiledSteps):
     def advance_one(self, thread: int, arrays: Arrays, scheme: Scheme, steps: int) -> float:
         """Advance a trajectory in place; return the energy that the held shells have received."""
         return plane.advance(
-            self._plans,
+            self.plans,
             self.buffers[thread],
             self.equations,
-            self._model,
+            self.model,
             scheme,
             self.held,
             arrays,
-            self._sizes,
+            self.sizes,
             steps,
         )
 
     def _make_plans(self) -> plane.PlanePlans:
-        dtype, (first, last), (column, line) = self.storage.dtype, self._sizes, self._pitch
+        dtype, (first, last), (column, line) = self.storage.dtype, self.sizes, self._pitch
         along_first = [
             plan(dtype, first, (1, 1), self._count, (column, column), inverse=inverse) for inverse in (True, False)
         ]
@@ -106,9 +106,9 @@ class PlaneSteps(CompiledSteps):
         )
 
     def _add_thread(self) -> None:
-        zeros, (first, last), (column, line) = self.storage.zeros, self._sizes, self._pitch
-        dynamic = self._model.kind == plane.DYNAMIC_SMAGORINSKY
-        fields, fluxes = (4, 2) if dynamic else (len(self._model.fields), 1)
+        zeros, (first, last), (column, line) = self.storage.zeros, self.sizes, self._pitch
+        dynamic = self.model.kind == plane.DYNAMIC_SMAGORINSKY
+        fields, fluxes = (4, 2) if dynamic else (len(self.model.fields), 1)
         lines = -(-last // self._count) * self._count
         modes = self.storage.rows * self.storage.row
         buffers = plane.PlaneBuffers(

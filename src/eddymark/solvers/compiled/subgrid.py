@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.polynomial import Chebyshev, Polynomial
+from numpy.typing import NDArray
 
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.compiled import direct, germano, large_eddy, stresses
@@ -227,20 +229,19 @@ def _gradient_recipe(space: SpectralSpace) -> Recipe:
     )
 
 
-def _angle_series(real: np.dtype[np.floating]) -> np.ndarray[tuple[int, int], np.dtype[np.floating]]:
+def _angle_series(real: np.dtype[Any]) -> NDArray[Any]:
     """Return polynomials in 2 h − 1 for cos φ/3 and sin(φ/3) / sin(φ/2), h = cos φ/2 in 0 … 1.
 
     Both functions are analytic for h > −1, so that their Chebyshev coefficients fall like (3 + √8)^−n.
     """
 
-    def cosine(y: np.ndarray) -> np.ndarray:
+    def cosine(y: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.cos(2 / 3 * np.arccos((y + 1) / 2))
 
-    def ratio(y: np.ndarray) -> np.ndarray:
+    def ratio(y: NDArray[np.float64]) -> NDArray[np.float64]:
         angle = np.arccos((y + 1) / 2)
         return np.sin(2 / 3 * angle) / np.sin(angle)
 
-    chebyshev = np.polynomial.chebyshev
     degree = _TERMS[real.name] - 1
-    series = [chebyshev.cheb2poly(chebyshev.chebinterpolate(part, degree))[::-1] for part in (cosine, ratio)]
+    series = [Chebyshev.interpolate(part, degree).convert(kind=Polynomial).coef[::-1] for part in (cosine, ratio)]
     return np.array(series).astype(real)
