@@ -16,7 +16,8 @@ from eddymark.solvers.time_integration import TimeIntegration, compiled_steps
 from tests.closures.fields import CASES, Case, case_name, make
 from tests.solvers.test_compiled import flow, state
 
-GRIDS = {2: [(32, 24), (12, 20)], 3: [(16, 20, 12), (12, 10, 24)]}
+GRIDS = {2: [(32, 24), (20, 24)], 3: [(16, 20, 12), (14, 16, 18)]}
+"""On each of them the dynamic coefficient of one of the states is above zero."""
 COMPILED = [
     (name, arguments, dimension)
     for name, arguments, dimension in CASES
@@ -60,7 +61,7 @@ def test_compiled_steps_are_the_torch_steps_to_rounding(
         expected, computed = advanced(solver, state(solver), closure, integrator=integrator)
         without, _ = advanced(solver, state(solver), make("none", solver.space), integrator=integrator)
         largest = expected.abs().max()
-        assert (expected - without).abs().max() > 100 * TOLERANCE[dtype] * largest, "the model has no effect"
+        assert (expected - without).abs().max() > 20 * TOLERANCE[dtype] * largest, "the model has no effect"
         assert (computed - expected).abs().max() <= TOLERANCE[dtype] * largest
 
 
