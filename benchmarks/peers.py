@@ -31,6 +31,8 @@ from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.time_integration import TimeIntegration
 
 VISCOSITY, STEP = 0.02, 1e-3
+STEPS = 5
+"""Steps that are timed together."""
 REPEATS = int(os.environ.get("REPEATS", "15"))
 SHAPES = [(64, 64, 64), (128, 128, 128), (256, 256), (512, 512)]
 Step = Callable[[], object]
@@ -47,10 +49,10 @@ def initial(shape: tuple[int, ...]) -> tuple[NavierStokes, torch.Tensor]:
 
 
 def own(shape: tuple[int, ...], dtype: torch.dtype) -> Step:
-    """Return a step of this package."""
+    """Return some steps of this package, as an output interval has them."""
     solver = NavierStokes(Grid(shape, (2 * math.pi,) * len(shape)), viscosity=VISCOSITY, dtype=dtype)
     spectrum = initial(shape)[1].to(dtype.to_complex())
-    return lambda: TimeIntegration("runge_kutta_4", 1.0).advance(solver, spectrum, STEP, steps=1)
+    return lambda: TimeIntegration("runge_kutta_4", 1.0).advance(solver, spectrum, STEPS * STEP, steps=STEPS)
 
 
 def fluidsim_simulation(shape: tuple[int, ...]) -> object:

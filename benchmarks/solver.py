@@ -117,7 +117,7 @@ def print_steps() -> None:
             solver, spectrum = equations(points, batch, dtype)
             steps = compiled_steps(solver, None)
             assert isinstance(steps, (VolumeSteps, PlaneSteps))
-            repeat = max(1, 2**17 // math.prod(points))
+            repeat = max(4, 2**20 // math.prod(points))
 
             def compiled(s: NavierStokes = solver, u: torch.Tensor = spectrum, n: int = repeat) -> None:
                 with torch.inference_mode():

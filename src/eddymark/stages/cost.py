@@ -33,8 +33,8 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
     few percent at most. Controls are not timed, and neither is
     the DNS of a flow with a source: what it took to make the data is not known.
 
-    The column `solver_code` says which steppers take their solver's steps in compiled code and which in torch: a closure
-    without compiled steps costs more than it would have to.
+    The column `solver_code` says which steppers take their solver's steps in compiled code and which in torch: a
+    closure without compiled steps costs more than it would have to.
 
     A model is timed once, with the initial weights of its first seed: the time does not depend on their values,
     so a training repeated with another seed or schedule leaves the timing as it is. Each LES takes the time step with

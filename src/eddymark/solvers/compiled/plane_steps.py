@@ -25,7 +25,7 @@ _KINDS = {
     "leith": (plane.LEITH, [plane.VELOCITY, plane.STRAIN, plane.LAPLACIAN]),
     "gradient": (plane.GRADIENT, [plane.VELOCITY, plane.STRAIN, plane.ROTATION]),
 }
-_LINE_BYTES = 1 << 13
+_LINE_BYTES = 1 << 15
 """What the lines of one field that are transformed together take at the grid points."""
 
 
