@@ -11,10 +11,10 @@ SMOKE_RESULTS ?= results/smoke
 SMOKE := --configfile config/experiments/smoke.yaml --config results=$(SMOKE_RESULTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help report repro smoke test faults reruns test-slurm lint format bench pictures clean
+.PHONY: help report repro smoke test faults reruns test-slurm lint format bench bench-peers pictures clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -69,6 +69,15 @@ format: $(VENV)/installed ## format the sources and the workflow
 
 bench: $(VENV)/installed ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
+
+.peers/installed: benchmarks/requirements.txt pyproject.toml
+	test -x .peers/bin/python || $(PYTHON) -m venv .peers
+	.peers/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(TORCH)
+	.peers/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e . -r benchmarks/requirements.txt
+	touch $@
+
+bench-peers: .peers/installed ## time a solver step beside those of other packages (in .peers, an environment of its own)
+	.peers/bin/python benchmarks/peers.py
 
 pictures: report ## remake the pictures in docs/ from the report and the workflow (needs graphviz)
 	$(BIN)/snakemake --cores 1 --rulegraph --forceall | dot -Tsvg > docs/images/workflow.svg

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 FOLDER = Path(__file__).parent
-PACKAGES = ("torch", "numpy", "pytorch-lightning", "neuraloperator")
+OTHERS = ("run", "peers")  # peers.py needs packages of its own: make bench-peers
+PACKAGES = ("torch", "numpy", "numba", "pyfftw", "pytorch-lightning", "neuraloperator")
 
 
 def processor() -> str:
@@ -27,7 +28,7 @@ def processor() -> str:
 
 def main() -> None:
     """Print machine, versions and the tables of all benchmarks, or of those named."""
-    names = sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "run")
+    names = sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OTHERS)
     print(f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.system()}")
     print(f"Python {platform.python_version()}", end="")
     for package in PACKAGES:

@@ -1,34 +1,56 @@
-"""Cost of one Navier–Stokes step beside the Fourier transforms that it cannot do without."""
+"""Cost of one Navier–Stokes step beside its own Fourier transforms and the torch path; memory.
+
+Times are those of the processor with one thread, the shortest of several: another job on the machine delays them much
+less than the clock on the wall.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 
 from eddymark.grid import Grid
+from eddymark.memory import memory_growth
+from eddymark.solvers.compiled import direct, modes, plane
+from eddymark.solvers.compiled.compilation import driver
+from eddymark.solvers.compiled.plane_steps import PlaneSteps
+from eddymark.solvers.compiled.transforms import execute
+from eddymark.solvers.compiled.volume_steps import VolumeSteps
 from eddymark.solvers.periodic import NavierStokes
-from eddymark.solvers.time_integration import TimeIntegration
+from eddymark.solvers.time_integration import TimeIntegration, compiled_steps
 
-CASES = [
-    ((64, 64, 64), 1, torch.float32),
-    ((64, 64, 64), 1, torch.float64),
-    ((256, 256), 1, torch.float32),
-    ((256, 256), 4, torch.float32),
+SHAPES = [
+    ((16, 16, 16), 1),
+    ((32, 32, 32), 1),
+    ((64, 64, 64), 1),
+    ((64, 64, 64), 8),
+    ((128, 128, 128), 1),
+    ((128, 128, 128), 8),
+    ((32, 32), 8),
+    ((256, 256), 1),
+    ((256, 256), 8),
+    ((512, 512), 1),
 ]
+MEMORY_SHAPES = [(64, 64, 64), (128, 128, 128), (256, 256, 256)]
+INTEGRATION = TimeIntegration("runge_kutta_4", 1.0)
+STEP = 1e-5
 
 
-def best_milliseconds(work: Callable[[], object], repeats: int = 7) -> float:
-    """Return the shortest of several runs, after one that is not counted."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return 1000 * min(times)
+def best_milliseconds(*work: Callable[[], object], repeats: int = 7) -> list[float]:
+    """Return the shortest processor time of each piece of work; they take turns, the first turn is not counted."""
+    best = [math.inf] * len(work)
+    for repeat in range(repeats + 1):
+        for index, piece in enumerate(work):
+            start = time.process_time()
+            piece()
+            if repeat:
+                best[index] = min(best[index], 1000 * (time.process_time() - start))
+    return best
 
 
 def equations(points: tuple[int, ...], batch: int, dtype: torch.dtype) -> tuple[NavierStokes, torch.Tensor]:
@@ -38,22 +60,107 @@ def equations(points: tuple[int, ...], batch: int, dtype: torch.dtype) -> tuple[
     return solver, solver.space.project(solver.space.to_spectral(noise))
 
 
-def main() -> None:
-    """Print the table."""
-    integration = TimeIntegration("runge_kutta_4", 1.0)
-    print("One RK4 step (4 right-hand sides) against its Fourier transforms alone")
-    print(f"{'grid':>14} {'batch':>5} {'dtype':>8} {'ms/step':>9} {'FFTs, ms':>9} {'ratio':>6}")
-    with torch.inference_mode():
-        for points, batch, dtype in CASES:
+@driver
+def transforms_of_plane(plans: Any, b: Any, equations: Any, recipe: Any) -> None:
+    """The transforms of `direct.plane_fluxes` without its products."""
+    half, width, kept = b.padded.shape[0] // b.plane.shape[1] // 2, b.block.shape[1], equations.kept
+    for start in range(0, half, width):
+        stop = min(half, start + width)
+        modes.to_points(plans, b, recipe, equations.k_last, start, stop, half, kept)
+        for flux in range(5):
+            direct.to_modes(plans, b, flux, start, stop, half, kept)
+
+
+@driver
+def transforms_3d(plans: Any, b: Any, equations: Any, recipe: Any, arrays: Any) -> None:
+    """The transforms of one right-hand side: velocity to the grid points, as many fields back as there are fluxes."""
+    row, slabs = b.plane.shape[1], equations.k_slab.size
+    direct.inverse_first(plans, b, equations, recipe, arrays.ahead, arrays.lines, 0, slabs)
+    for x in range(arrays.lines.shape[1]):
+        direct.inverse_middle(plans, b, equations, recipe, arrays.lines, x)
+        transforms_of_plane(plans, b, equations, recipe)
+        direct.forward_middle(plans, b, equations, arrays.fluxes, 5, x)
+    for slab in range(slabs):
+        for flux in range(5):
+            execute(plans.first_forward, arrays.fluxes[flux, 0, slab * row :], b.slab[flux])
+
+
+@driver
+def transforms_2d(plans: Any, b: Any, equations: Any, fields: Any, arrays: Any, sizes: Any) -> None:
+    """The same in 2-D, where both components are one complex field."""
+    plane.to_columns(plans, b, equations, arrays.ahead[:, 0], fields, sizes, equations.rows, equations.kept)
+    points, flux, count = b.points.reshape(b.points.shape[0], -1), b.flux.reshape(-1), b.points.shape[1]
+    for first in range(0, sizes[1], count):
+        execute(plans.first_inverse, b.columns[0, first], points[0])
+        execute(plans.first_forward, flux, b.returned[0, first])
+    plane.to_modes(plans, b, 1, sizes, equations.rows)
+    plane.split(b, equations, sizes)
+
+
+def transforms(steps: VolumeSteps | PlaneSteps) -> Callable[[], None]:
+    """Return the transforms of one right-hand side on one thread."""
+    arrays = steps.trajectory(0)
+    b, equations = steps.buffers[0], steps.equations
+    if isinstance(steps, PlaneSteps):
+        return partial(transforms_2d, steps.plans, b, equations, steps.model.fields, arrays, steps.sizes)
+    return partial(transforms_3d, steps.layout.plans, b, equations, steps.recipe, arrays)
+
+
+def print_steps() -> None:
+    """Compiled steps against their transforms alone, the same plans and blocks, and against the torch path."""
+    print("One RK4 step (4 right-hand sides) per trajectory against its Fourier transforms alone and the torch path")
+    print(
+        f"{'grid':>12} {'batch':>5} {'dtype':>8} {'ms/step':>9} {'FFTs, ms':>9} {'ratio':>6} {'torch':>9} {'gain':>6}"
+    )
+    for points, batch in SHAPES:
+        for dtype in (torch.float32, torch.float64):
             solver, spectrum = equations(points, batch, dtype)
-            dimension = len(points)
-            fluxes = torch.randn((batch, dimension * (dimension + 1) // 2 - 1, *points), dtype=dtype)
-            step = best_milliseconds(lambda s=solver, u=spectrum: integration.advance(s, u, 1e-4, steps=1))
-            transforms = 4 * best_milliseconds(
-                lambda s=solver, u=spectrum, f=fluxes: (s.space.to_physical(u), s.space.to_spectral(f))
+            steps = compiled_steps(solver, None)
+            assert isinstance(steps, (VolumeSteps, PlaneSteps))
+            repeat = max(4, 2**20 // math.prod(points))
+
+            def compiled(s: NavierStokes = solver, u: torch.Tensor = spectrum, n: int = repeat) -> None:
+                with torch.inference_mode():
+                    INTEGRATION.advance(s, u, n * STEP, steps=n)
+
+            own_transforms = transforms(steps)
+
+            def alone(once: Callable[[], None] = own_transforms, n: int = 4 * batch * repeat) -> None:
+                for _ in range(n):
+                    once()
+
+            def by_torch(s: NavierStokes = solver, u: torch.Tensor = spectrum, n: int = repeat) -> None:
+                INTEGRATION.advance(s, u, n * STEP, steps=n)
+
+            many = batch * math.prod(points) > 2**20
+            costs = best_milliseconds(compiled, alone, by_torch, repeats=3 if many else 7)
+            step, own, reference = (cost / (batch * repeat) for cost in costs)
+            print(
+                f"{'x'.join(map(str, points)):>12} {batch:>5} {str(dtype)[6:]:>8} {step:9.3f} {own:9.3f} "
+                f"{step / own:6.2f} {reference:9.2f} {reference / step:6.1f}",
+                flush=True,
             )
+
+
+def print_memory() -> None:
+    """Memory of a step beside that of the state."""
+    print("\nMemory of the first step of one trajectory, RK4 (work space included), and of its state")
+    print(f"{'grid':>14} {'dtype':>8} {'step, MB':>9} {'state, MB':>9}")
+    for points in MEMORY_SHAPES:
+        for dtype in (torch.float32, torch.float64):
+            solver, spectrum = equations(points, 1, dtype)
+            with torch.inference_mode():
+                _, growth = memory_growth(partial(INTEGRATION.advance, solver, spectrum, STEP, steps=1))
+            state = spectrum.numel() * spectrum.element_size()
             name = "x".join(map(str, points))
-            print(f"{name:>14} {batch:>5} {str(dtype)[6:]:>8} {step:9.2f} {transforms:9.2f} {step / transforms:6.2f}")
+            print(f"{name:>14} {str(dtype)[6:]:>8} {growth / 1e6:9.0f} {state / 1e6:9.0f}", flush=True)
+
+
+def main() -> None:
+    """Print all tables."""
+    torch.set_num_threads(1)
+    print_steps()
+    print_memory()
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ try:
     main(sys.argv[1:])
 except SystemExit as stopped:
     assert not stopped.code
-heavy = {"torch", "numpy", "xarray", "matplotlib", "pytorch_lightning", "snakemake"} & set(sys.modules)
+heavy = {"torch", "numba", "numpy", "xarray", "matplotlib", "pytorch_lightning", "snakemake"} & set(sys.modules)
 assert not heavy, heavy
 """
     for arguments in (["--help"], ["plan"]):

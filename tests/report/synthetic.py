@@ -232,6 +232,7 @@ def write_costs(folder: Path, flow: str, fakes: list[Fake]) -> None:
             "threads": 1,
             "device": "cpu",
             "precision": "float32",
+            "solver_code": "" if fake.kind == "surrogate" else "torch" if fake.name == "smagorinsky" else "compiled",
         }
         for fake in fakes
         if fake.kind != "control"

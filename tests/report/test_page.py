@@ -178,6 +178,10 @@ def test_the_share_of_shells_that_a_constraint_rescales_is_stated(outline: Outli
     assert outline.text.count(stated) == 2
 
 
+def test_steppers_whose_solver_is_left_to_torch_are_named(outline: Outline) -> None:
+    assert outline.text.count("There are no compiled solver steps for smagorinsky: torch code takes them") == 2
+
+
 def test_the_printed_configuration_is_that_of_the_experiment(folder: Path, tree: Tree) -> None:
     page = (folder / "index.html").read_text(encoding="utf-8")
     printed = html.unescape(page.partition('<pre tabindex="0"><code>')[2].partition("</code>")[0])

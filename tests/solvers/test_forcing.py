@@ -99,6 +99,7 @@ def test_constant_power_is_constant_and_steady_budget_closes_within_two_percent(
     assert abs(injected - dissipated - change) <= 0.02 * injected
 
 
+@pytest.mark.usefixtures("path")
 def test_ledger_counts_what_held_shells_add() -> None:
     solver = cube(16)
     spectrum = solver.forcing.constrain(random_spectrum(solver, batch=2) * 0.05)

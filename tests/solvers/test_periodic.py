@@ -36,6 +36,7 @@ def test_nonlinear_term_does_no_net_work_and_stays_solenoidal(points: tuple[int,
     assert space.divergence(rate).abs().max() <= 1e-12 * (space.wavenumber_squared.sqrt() * rate.abs()).max()
 
 
+@pytest.mark.usefixtures("path")
 def test_two_dimensional_taylor_green_vortex_decays_exactly() -> None:
     """u = cos x sin y e^{−2νt}, v = −sin x cos y e^{−2νt} solves the equations for any ν."""
     viscosity, time = 0.05, 2.0
@@ -48,6 +49,7 @@ def test_two_dimensional_taylor_green_vortex_decays_exactly() -> None:
     assert (solver.space.to_physical(spectrum) - exact).abs().max() <= 1e-10
 
 
+@pytest.mark.usefixtures("path")
 def test_beltrami_flow_on_a_box_with_unequal_sides_decays_exactly() -> None:
     """A flow whose vorticity is parallel to its velocity has no net nonlinear term: u ∝ (0, sin kx, cos kx)."""
     grid = Grid((16, 8, 12), (2.0, 1.0, 3.0))
@@ -60,6 +62,7 @@ def test_beltrami_flow_on_a_box_with_unequal_sides_decays_exactly() -> None:
     assert (solver.space.to_physical(spectrum) - exact).abs().max() <= 1e-12
 
 
+@pytest.mark.usefixtures("path")
 def test_three_dimensional_taylor_green_energy_decays_at_twice_viscosity_times_enstrophy() -> None:
     """Re 100: |dE/dt + 2νZ| ≤ 1e-4 of the dissipation, divergence ≤ 1e-12."""
     viscosity, step = 0.01, 0.01
@@ -90,6 +93,7 @@ def test_three_dimensional_taylor_green_energy_decays_at_twice_viscosity_times_e
     assert space.divergence(spectrum).abs().max() <= 1e-12
 
 
+@pytest.mark.usefixtures("path")
 def test_inviscid_taylor_green_enstrophy_growth_matches_the_series() -> None:
     """⟨ω²⟩/2 = 3/8 (1 + 5/48 t² + …) for the vortex without viscosity (Brachet et al., J. Fluid Mech. 130, 1983)."""
     grid = Grid((16, 16, 16), (BOX,) * 3)
@@ -108,6 +112,7 @@ def test_inviscid_taylor_green_enstrophy_growth_matches_the_series() -> None:
     assert (enstrophy / (3 / 8) - 1) / 0.05**2 == pytest.approx(5 / 48, rel=2e-3)
 
 
+@pytest.mark.usefixtures("path")
 def test_mean_flow_is_not_damped_by_viscosity() -> None:
     grid = Grid((16, 16), (BOX, BOX))
     solver = NavierStokes(grid, viscosity=0.5)
@@ -116,6 +121,7 @@ def test_mean_flow_is_not_damped_by_viscosity() -> None:
     assert torch.allclose(advanced[..., 0, 0], spectrum[..., 0, 0], atol=1e-15)
 
 
+@pytest.mark.usefixtures("path")
 def test_galilean_invariance() -> None:
     """Adding a uniform velocity only translates the solution."""
     grid = Grid((24, 24), (BOX, BOX))
@@ -150,6 +156,7 @@ def test_tendency_is_the_derivative_of_the_solution_and_is_differentiable() -> N
     assert velocity.grad.abs().max() > 0
 
 
+@pytest.mark.usefixtures("path")
 def test_batch_members_do_not_influence_each_other() -> None:
     solver = NavierStokes(Grid((16, 16, 16), (BOX,) * 3), viscosity=0.05)
     spectrum = random_spectrum(solver, batch=3)

@@ -16,6 +16,7 @@ from tests.solvers.test_periodic import BOX, random_spectrum
 
 @pytest.mark.parametrize("name", sorted(INTEGRATORS))
 @pytest.mark.parametrize("points", [(24, 24), (12, 12, 12)], ids=str)
+@pytest.mark.usefixtures("path")
 def test_order_of_convergence(name: str, points: tuple[int, ...]) -> None:
     solver = NavierStokes(Grid(points, (BOX,) * len(points)), viscosity=0.1)
     spectrum = random_spectrum(solver, batch=1)
@@ -28,6 +29,7 @@ def test_order_of_convergence(name: str, points: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(INTEGRATORS))
+@pytest.mark.usefixtures("path")
 def test_linear_terms_are_exact_for_any_step(name: str) -> None:
     grid = Grid((16, 16), (BOX, BOX))
     solver = NavierStokes(grid, viscosity=0.7, linear_drag=0.2)
@@ -39,6 +41,7 @@ def test_linear_terms_are_exact_for_any_step(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(INTEGRATORS))
+@pytest.mark.usefixtures("path")
 def test_stable_at_its_limit_and_not_far_beyond(name: str) -> None:
     """Advection of a shear wave by a uniform flow: growth is bounded up to the limit on the imaginary axis."""
     grid = Grid((32, 32), (BOX, BOX))
@@ -65,6 +68,7 @@ def test_steps_respect_the_courant_number_and_land_on_the_output() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(INTEGRATORS))
+@pytest.mark.usefixtures("path")
 def test_single_precision_follows_double_precision(name: str) -> None:
     grid = Grid((16, 16, 16), (BOX,) * 3)
     double = NavierStokes(grid, viscosity=0.05)

@@ -210,8 +210,9 @@ def test_all_competitors_are_timed_in_one_table(experiment: Experiment, results:
     table = pd.read_csv(tmp_path / "cost.csv")
     assert list(table.columns) == [
         *("flow", "stepper", "kind", "batch", "seconds_per_turnover_time", "low", "high"),
-        *("repeats", "threads", "device", "precision"),
+        *("repeats", "threads", "device", "precision", "solver_code"),
     ]
+    assert set(table["solver_code"]) == {"compiled"}
     assert table["stepper"].tolist() == ["dns", *["no_model", "smagorinsky"] * 2]
     assert table["kind"].tolist() == ["floor", *["les"] * 4]
     assert table["batch"].tolist() == [1, 1, 1, 4, 4]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,10 @@ from eddymark.closures.base import Closure
 from eddymark.filters import gaussian
 from eddymark.grid import SpectralSpace
 from eddymark.solvers.resolved import ResolvedVelocity, products
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class ApproximateDeconvolution(Closure):
@@ -52,6 +58,12 @@ class ApproximateDeconvolution(Closure):
         self.deconvolved = 1 - lost
         squared = space.wavenumber_squared
         self._viscosity = relaxation_rate * lost / torch.where(squared > 0, squared, 1.0)
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.stepping import direct_steps
+
+        return direct_steps(solver, convecting=self.deconvolved)
 
     def flux(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return the spectrum of u*_i u*_j, reduced, `(batch, d(d+1)/2 − 1, *modes)`."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from eddymark.solvers.resolved import ResolvedVelocity, contract, products
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class Closure(nn.Module):
@@ -32,9 +37,19 @@ class Closure(nn.Module):
         """Return the eddy viscosity ν_e(k) per mode, `(*modes)`, or None if there is none."""
         return None
 
+    def compiled(self, solver: NavierStokes) -> CompiledSteps | None:
+        """Return time steps in compiled code, without gradients on the CPU; None if there are none of this model."""
+        return None
+
 
 class NoClosure(Closure):
     """No model: the equations truncated to the resolved modes, τ_ij = 0."""
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.stepping import direct_steps
+
+        return direct_steps(solver)
 
 
 class EddyViscosity(Closure):

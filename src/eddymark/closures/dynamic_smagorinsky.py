@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from eddymark.closures.base import EddyViscosity, strain_rate_magnitude
 from eddymark.filters import gaussian
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.resolved import ResolvedVelocity, contract, products
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 SMALLEST_DENOMINATOR = 1e-3
 """⟨M_ij M_ij⟩ counts as at least this share of its volume average, lest quiet regions divide by nothing."""
@@ -63,6 +68,19 @@ class DynamicSmagorinsky(EddyViscosity):
         self._filter = _space(grid, kept, space)
         self._tested = _space(test_grid, kept, space)
         self._neighbourhood = gaussian(space, 2 * self.test_filter_ratio * filter_width)
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps | None:
+        """Return time steps in compiled code; there are none with averages over less than the volume."""
+        if len(self.averaged_axes) < solver.grid.dimension:
+            return None
+        from eddymark.solvers.compiled.subgrid import large_eddy_steps
+
+        return large_eddy_steps(
+            solver,
+            kernel="dynamic_smagorinsky",
+            test_space=self._tested,
+            test_filter_ratio=self.test_filter_ratio,
+        )
 
     def coefficient(self, resolved: ResolvedVelocity) -> Tensor:
         """Return C = C_s², `(batch, *grid)` with length 1 along averaged axes."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from eddymark.closures.base import Closure
 from eddymark.grid import SpectralSpace
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class FittedSpectralViscosity(Closure):
@@ -28,6 +34,12 @@ class FittedSpectralViscosity(Closure):
         self.viscosity = viscosity
         self.ratio = nn.Parameter(torch.zeros(int(space.shells.max()) + 1, dtype=space.dtype, device=space.device))
         self.register_buffer("shells", space.shells, persistent=False)
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.stepping import direct_steps
+
+        return direct_steps(solver)
 
     def spectral_viscosity(self) -> Tensor:
         """Return ν_e(k) per mode, `(*modes)`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from eddymark.closures.base import Closure
@@ -13,6 +15,10 @@ from eddymark.solvers.resolved import (
     sum_of_products,
     symmetric_pairs,
 )
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class Gradient(Closure):
@@ -33,6 +39,12 @@ class Gradient(Closure):
     def __init__(self, *, filter_width: float) -> None:
         super().__init__()
         self.filter_width = filter_width
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.subgrid import large_eddy_steps
+
+        return large_eddy_steps(solver, kernel="gradient", constant=self.filter_width**2 / 12)
 
     def stress(self, resolved: ResolvedVelocity) -> Tensor:
         """Return τ_ij, reduced, `(batch, d(d+1)/2 − 1, *grid)`."""
@@ -56,6 +68,12 @@ class ClippedGradient(Gradient):
 
     def __init__(self, *, filter_width: float) -> None:
         super().__init__(filter_width=filter_width)
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.subgrid import large_eddy_steps
+
+        return large_eddy_steps(solver, kernel="clipped_gradient", constant=self.filter_width**2 / 12)
 
     def stress(self, resolved: ResolvedVelocity) -> Tensor:
         """Return τ_ij, reduced, `(batch, d(d+1)/2 − 1, *grid)`."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from eddymark.closures.base import EddyViscosity, safe_square_root
 from eddymark.solvers.resolved import ResolvedVelocity
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class Leith(EddyViscosity):
@@ -27,6 +33,12 @@ class Leith(EddyViscosity):
         super().__init__()
         self.filter_width = filter_width
         self.leith_constant = leith_constant
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.subgrid import large_eddy_steps
+
+        return large_eddy_steps(solver, kernel="leith", constant=(self.leith_constant * self.filter_width) ** 3)
 
     def eddy_viscosity(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return ν_e, `(batch, *grid)`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,10 @@ from torch import Tensor
 from eddymark.closures.base import EddyViscosity, safe_square_root
 from eddymark.closures.gradient import gram_entries
 from eddymark.solvers.resolved import ResolvedVelocity
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class Sigma(EddyViscosity):
@@ -32,6 +37,12 @@ class Sigma(EddyViscosity):
         super().__init__()
         self.filter_width = filter_width
         self.sigma_constant = sigma_constant
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.subgrid import large_eddy_steps
+
+        return large_eddy_steps(solver, kernel="sigma", constant=(self.sigma_constant * self.filter_width) ** 2)
 
     def eddy_viscosity(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return ν_e, `(batch, *grid)`."""

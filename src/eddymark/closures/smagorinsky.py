@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from eddymark.closures.base import EddyViscosity, strain_rate_magnitude
 from eddymark.solvers.resolved import ResolvedVelocity
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class Smagorinsky(EddyViscosity):
@@ -24,6 +30,14 @@ class Smagorinsky(EddyViscosity):
         super().__init__()
         self.filter_width = filter_width
         self.smagorinsky_constant = smagorinsky_constant
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.subgrid import large_eddy_steps
+
+        return large_eddy_steps(
+            solver, kernel="smagorinsky", constant=(self.smagorinsky_constant * self.filter_width) ** 2
+        )
 
     def eddy_viscosity(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return ν_e = (C_s Δ)² |S|, `(batch, *grid)`."""

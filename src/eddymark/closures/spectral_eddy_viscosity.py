@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from eddymark.closures.base import Closure
 from eddymark.grid import SpectralSpace
 from eddymark.solvers.resolved import ResolvedVelocity
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class SpectralEddyViscosity(Closure):
@@ -35,6 +41,13 @@ class SpectralEddyViscosity(Closure):
         cusp = torch.exp(-3.03 * self.cutoff / wavenumber.clamp_min(torch.finfo(space.dtype).tiny ** 0.5))
         self._profile = kolmogorov_constant**-1.5 * (0.441 + 15.2 * cusp)
         self._weights = 0.5 * space.multiplicity * (space.shells == grid.resolved_shells) / grid.lowest_wavenumber
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.stepping import direct_steps
+
+        damping = self._profile * solver.space.wavenumber_squared
+        return direct_steps(solver, damping=damping, damping_weights=self._weights / self.cutoff)
 
     def coefficient(self, resolved: ResolvedVelocity) -> Tensor:
         """Return (E(k_c) / k_c)^½ of each trajectory, `(batch, 1, …)`."""

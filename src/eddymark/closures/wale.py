@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from eddymark.closures.base import EddyViscosity, safe_square_root
 from eddymark.solvers.resolved import ResolvedVelocity, sum_of_products
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class Wale(EddyViscosity):
@@ -28,6 +34,12 @@ class Wale(EddyViscosity):
         super().__init__()
         self.filter_width = filter_width
         self.wale_constant = wale_constant
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.subgrid import large_eddy_steps
+
+        return large_eddy_steps(solver, kernel="wale", constant=(self.wale_constant * self.filter_width) ** 2)
 
     def eddy_viscosity(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return ν_e, `(batch, *grid)`."""

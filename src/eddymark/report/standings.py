@@ -82,6 +82,8 @@ class Standing:
     """Seconds per turnover time and trajectory, one trajectory at a time."""
     cost_batch: Estimate = MISSING
     """The same, all trajectories at once."""
+    solver_code: str = ""
+    """What takes the steps of its solver: `compiled`, `torch` or, without a solver, nothing."""
     peak_memory: float = NAN
     """Bytes."""
     training_seconds: float = NAN
@@ -196,6 +198,7 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
         failure_time=float(np.median(failed)) if failed.size else NAN,
         cost_single=single,
         cost_batch=batch,
+        solver_code=_solver_code(flow.timings, first.name),
         peak_memory=_median(stepper.measured.get("peak_memory_bytes") for stepper in seeds),
         training_seconds=_median(one.get("training_seconds") for one in trainings),
         parameters=_median(stepper.cost.get("parameters") for stepper in seeds),
@@ -250,6 +253,12 @@ def _costs(timings: pd.DataFrame, name: str) -> tuple[Estimate, Estimate]:
         )
 
     return at(1), at(int(largest)) if largest > 1 else MISSING
+
+
+def _solver_code(timings: pd.DataFrame, name: str) -> str:
+    """Return what takes the steps of a stepper's solver."""
+    words = timings.loc[timings["stepper"] == name, "solver_code"].dropna()
+    return "" if words.empty else str(words.iloc[0])
 
 
 def _relative_to_persistence(row: Standing, persistence: Standing | None) -> Standing:

@@ -59,13 +59,13 @@ class HeldShells(Forcing):
         self.energies = dict(sorted(energies.items()))
         shells, weights = space.shells.flatten(), 0.5 * space.multiplicity.flatten()
         found = [torch.nonzero(shells == shell).flatten() for shell in self.energies]
-        self._modes = [(index, weights[index]) for index in found]
+        self.modes = [(index, weights[index]) for index in found]
 
     def constrain(self, spectrum: Tensor) -> Tensor:
         """Return the state with the shells' energies restored, `(batch, d, *modes)`."""
         space = self.space
         flat = space.symmetrise(space.project(spectrum)).flatten(-space.grid.dimension)
-        for (index, weight), energy in zip(self._modes, self.energies.values(), strict=True):
+        for (index, weight), energy in zip(self.modes, self.energies.values(), strict=True):
             shell = flat[..., index]
             present = (weight * (shell.real**2 + shell.imag**2)).sum(dim=(-2, -1), keepdim=True)
             factor = torch.sqrt(energy / present.clamp_min(torch.finfo(present.dtype).tiny))
@@ -87,11 +87,11 @@ class ConstantPower(Forcing):
     def __init__(self, space: SpectralSpace, *, power: float, shells: tuple[int, ...]) -> None:
         super().__init__(space)
         self.power = power
-        self._mask = torch.isin(space.shells, torch.tensor(shells, device=space.device)).to(space.dtype)
+        self.mask = torch.isin(space.shells, torch.tensor(shells, device=space.device)).to(space.dtype)
 
     def tendency(self, spectrum: Tensor) -> Tensor:
         """Return f̂, `(batch, d, *modes)`."""
-        forced = self._mask * spectrum
+        forced = self.mask * spectrum
         dimension = self.space.grid.dimension
         energy = self.space.mode_energy(forced).sum(dim=tuple(range(-dimension, 0)))
         rate = self.power / (2 * energy.clamp_min(torch.finfo(energy.dtype).tiny))

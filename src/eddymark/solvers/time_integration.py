@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from eddymark.closures.base import Closure
-from eddymark.solvers.periodic import NavierStokes
+from eddymark.solvers.forcing import ConstantPower, Forcing, HeldShells, Sinusoidal
+from eddymark.solvers.periodic import NO_CLOSURE, NavierStokes
 from eddymark.solvers.resolved import ResolvedVelocity
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
 
 Nonlinear = Callable[[Tensor], Tensor]
 
@@ -33,6 +39,17 @@ class RungeKutta4:
         self.step = step
         self.half = torch.exp(linear_rate * (step / 2))
         self.full = self.half**2
+
+    @property
+    def weights(self) -> list[tuple[float, ...]]:
+        """What the compiled steps need of each stage: the weights of k in the next stage's state and in the result."""
+        h = self.step
+        return [(h / 2, h / 6), (h / 2, h / 3), (h, h / 3), (0.0, h / 6)]
+
+    @property
+    def factors(self) -> Tensor:
+        """Integrating factors of the compiled steps, `(1, *modes)`."""
+        return self.half.unsqueeze(0)
 
     def __call__(self, nonlinear: Nonlinear, spectrum: Tensor) -> Tensor:
         """Return û one step later."""
@@ -66,6 +83,16 @@ class RungeKutta3:
         self.step = step
         self.decays = [torch.exp(linear_rate * (step * fraction)) for fraction in self._fractions]
 
+    @property
+    def weights(self) -> list[tuple[float, ...]]:
+        """What the compiled steps need of each stage: a, b and Δt."""
+        return [(a, b, self.step) for a, b in zip(self._a, self._b, strict=True)]
+
+    @property
+    def factors(self) -> Tensor:
+        """Integrating factors of the compiled steps, `(3, *modes)`."""
+        return torch.stack(self.decays)
+
     def __call__(self, nonlinear: Nonlinear, spectrum: Tensor) -> Tensor:
         """Return û one step later."""
         register: Tensor | None = None
@@ -93,6 +120,23 @@ def _step_rate(solver: NavierStokes, spectrum: Tensor, closure: Closure | None) 
         return solver.nonlinear_of(resolved, closure, coefficient)
 
     return rate
+
+
+_COMPILED: WeakKeyDictionary[NavierStokes, WeakKeyDictionary[Closure, CompiledSteps | None]] = WeakKeyDictionary()
+"""Compiled steps and their work space; kept outside of solvers and models, so that copies of these share none."""
+
+
+def compiled_steps(solver: NavierStokes, closure: Closure | None) -> CompiledSteps | None:
+    """Return the compiled steps of a solver with a model, made once; None on a GPU, or if model or force have none."""
+    forces = (Forcing, HeldShells, ConstantPower, Sinusoidal)
+    if solver.space.device.type != "cpu" or type(solver.forcing) not in forces:
+        return None
+    known = _COMPILED.setdefault(solver, WeakKeyDictionary())
+    model = closure or NO_CLOSURE
+    if model not in known:
+        # A class that changes a model inherits no compiled steps: they would be those of the other model.
+        known[model] = model.compiled(solver) if "compiled" in vars(type(model)) else None
+    return known[model]
 
 
 @dataclass
@@ -135,6 +179,8 @@ class TimeIntegration:
     ) -> Tensor:
         """Return û after a duration in equal steps; differentiable.
 
+        Where no gradients are wanted on the CPU, compiled steps give the same numbers to rounding.
+
         Arguments:
             solver: the equations.
             spectrum: û, `(batch, d, *modes)`.
@@ -144,6 +190,12 @@ class TimeIntegration:
             ledger: receives the energy added by a held-shell constraint.
         """
         method = INTEGRATORS[self.integrator](solver.linear_rate(closure), duration / steps)
+        compiled = None if torch.is_grad_enabled() else compiled_steps(solver, closure)
+        if compiled is not None:
+            spectrum, injected = compiled.advance(spectrum, method, steps)
+            if ledger is not None:
+                ledger.injected = ledger.injected + injected
+            return spectrum
         for _ in range(steps):
             spectrum = method(_step_rate(solver, spectrum, closure), spectrum)
             if solver.forcing.constrains:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from eddymark.closures.base import Closure
 from eddymark.solvers.periodic import NavierStokes
-from eddymark.solvers.time_integration import TimeIntegration
+from eddymark.solvers.time_integration import TimeIntegration, compiled_steps
 from eddymark.stepping.trainable import TrainableStepper
 
 MOST_STEPS_PER_OUTPUT = 256
@@ -33,6 +33,11 @@ class LargeEddySimulation(TrainableStepper):
         self.solver = solver
         self.closure = closure
         self.integration = integration
+
+    @property
+    def solver_code(self) -> str:
+        """What takes the steps where no gradients are wanted: `compiled` or `torch`."""
+        return "torch" if compiled_steps(self.solver, self.closure) is None else "compiled"
 
     def forward(self, past: Tensor) -> Tensor:
         """Return the next output, `(batch, 1, component, *grid)` → `(batch, component, *grid)`; NaN if it is lost."""

@@ -1,0 +1,128 @@
+"""Compiled steps in two dimensions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from eddymark.grid import SpectralSpace
+from eddymark.solvers.compiled import plane
+from eddymark.solvers.compiled.arrays import CHUNK, Arrays, Scheme
+from eddymark.solvers.compiled.layout import Storage
+from eddymark.solvers.compiled.stepping import CompiledSteps
+from eddymark.solvers.compiled.transforms import aligned_count, plan
+
+if TYPE_CHECKING:
+    from eddymark.solvers.periodic import NavierStokes
+
+_KINDS = {
+    "none": (plane.NO_STRESS, [plane.VELOCITY]),
+    "smagorinsky": (plane.SMAGORINSKY, [plane.VELOCITY, plane.STRAIN]),
+    "dynamic_smagorinsky": (plane.DYNAMIC_SMAGORINSKY, [plane.VELOCITY, plane.STRAIN]),
+    "leith": (plane.LEITH, [plane.VELOCITY, plane.STRAIN, plane.LAPLACIAN]),
+    "gradient": (plane.GRADIENT, [plane.VELOCITY, plane.STRAIN, plane.ROTATION]),
+}
+_LINE_BYTES = 1 << 15
+"""What the lines of one field that are transformed together take at the grid points."""
+
+
+class PlaneSteps(CompiledSteps):
+    """The Runge–Kutta steps of a 2-D solver.
+
+    Arguments:
+        solver: the equations; on the CPU.
+        operators: `convecting`, `damping`, `damping_weights` of `Equations`, each `(*modes)`.
+        kernel: name of the subgrid-scale stress.
+        constant: what its equation multiplies the fields with, such as (C_s Δ)²; the dynamic model finds it.
+        test_space: modes which the test filter keeps (dynamic model).
+        test_filter_ratio: α (dynamic model).
+    """
+
+    def __init__(
+        self,
+        solver: NavierStokes,
+        operators: dict[str, Tensor],
+        *,
+        kernel: str = "none",
+        constant: float = 0.0,
+        test_space: SpectralSpace | None = None,
+        test_filter_ratio: float = 1.0,
+    ) -> None:
+        super().__init__(solver, Storage(solver.space), operators)
+        storage = self.storage
+        kind, fields = _KINDS[kernel]
+        rows, kept = (1, 1) if test_space is None else test_space.modes
+        self.model = plane.PlaneModel(
+            kind=kind,
+            fields=np.array(fields),
+            ratio_squared=storage.real.type(test_filter_ratio**2),
+            rows=rows,
+            kept=kept,
+        )
+        self._constant = constant
+        self.sizes = (storage.points[0], storage.points[1])
+        # Some lines along the last axis become whole cache lines of columns.
+        self._lines = aligned_count(1, storage.dtype)
+        # One cache line more than a power of two keeps columns from falling into the same cache sets.
+        self._pitch = tuple(aligned_count(n + self._lines, storage.dtype) for n in self.sizes)
+        most = max(1, _LINE_BYTES // (np.dtype(storage.dtype).itemsize * self._pitch[0]))
+        self._count = math.ceil(self.sizes[1] / math.ceil(self.sizes[1] / most))
+        self.plans = self._make_plans()
+        self.buffers: list[plane.PlaneBuffers] = []
+        self._arrays: list[Arrays] = []
+
+    def trajectory(self, thread: int) -> Arrays:
+        """Return what a thread needs besides a state; it is made, with the thread's work space, when first needed."""
+        while len(self._arrays) <= thread:
+            self._add_thread()
+        return self._arrays[thread]
+
+    def advance_one(self, thread: int, arrays: Arrays, scheme: Scheme, steps: int) -> float:
+        """Advance a trajectory in place; return the energy that the held shells have received."""
+        return plane.advance(
+            self.plans,
+            self.buffers[thread],
+            self.equations,
+            self.model,
+            scheme,
+            self.held,
+            arrays,
+            self.sizes,
+            steps,
+        )
+
+    def _make_plans(self) -> plane.PlanePlans:
+        dtype, (first, last), (column, line) = self.storage.dtype, self.sizes, self._pitch
+        along_first = [
+            plan(dtype, first, (1, 1), self._count, (column, column), inverse=inverse) for inverse in (True, False)
+        ]
+        return plane.PlanePlans(
+            plan(dtype, last, (1, column), self._lines, (line, 1), inverse=True),
+            plan(dtype, last, (column, 1), self._lines, (1, line), inverse=False),
+            *along_first,
+        )
+
+    def _add_thread(self) -> None:
+        zeros, (first, last), (column, line) = self.storage.zeros, self.sizes, self._pitch
+        dynamic = self.model.kind == plane.DYNAMIC_SMAGORINSKY
+        fields, fluxes = (4, 2) if dynamic else (len(self.model.fields), 1)
+        lines = -(-last // self._count) * self._count
+        modes = self.storage.rows * self.storage.row
+        buffers = plane.PlaneBuffers(
+            lines=zeros(self._lines, line),
+            columns=zeros(fields, lines, column),
+            points=zeros(fields, self._count, column),
+            flux=zeros(self._count, column),
+            returned=zeros(fluxes, lines, column),
+            modes=zeros(fluxes, aligned_count(first, self.storage.dtype), line),
+            slab=zeros(2, modes),
+            rate=zeros(3, CHUNK),
+        )
+        self.buffers.append(buffers)
+        ahead = zeros(2, 1, modes)
+        none = zeros(0, 0, 0)
+        coefficient = np.full(1, self._constant, self.storage.real)
+        self._arrays.append(Arrays(ahead, ahead, zeros(2, 1, modes), none, none, coefficient))

@@ -1,0 +1,130 @@
+"""Subgrid-scale stresses in three dimensions at the grid points, reduced (`eddymark.solvers.resolved`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eddymark.solvers.compiled import rates
+from eddymark.solvers.compiled.arrays import Array, Subgrid
+from eddymark.solvers.compiled.compilation import compiled, driver
+
+SMAGORINSKY, DYNAMIC_SMAGORINSKY, WALE, VREMAN, SIGMA, GRADIENT, CLIPPED_GRADIENT = range(7)
+WORK = 14
+"""Rows of work space that a stress needs, its own entries first."""
+
+
+@compiled
+def multiply_strain(factor: Any, rate: Array, strain: Array, out: Array) -> None:
+    """Factor times rate times an entry of the strain rate."""
+    for i in range(out.size):
+        out[i] = factor * rate[i] * strain[i]
+
+
+@compiled
+def multiply_sum(p: Any, a: Array, q: Any, b: Array, rate: Array, out: Array) -> None:
+    """Rate times p a + q b."""
+    for i in range(out.size):
+        out[i] = rate[i] * (p * a[i] + q * b[i])
+
+
+@driver
+def multiply_gradient(factor: Any, rate: Array, gradient: Array, out: Array) -> None:
+    """Factor times rate times the strain rate of a gradient."""
+    vx, wx, uy, vy, wy, uz, vz, wz = rates.rows(gradient)
+    half = out.dtype.type(0.5) * factor
+    multiply_sum(-factor, vy, -factor - factor, wz, rate, out[0])
+    multiply_sum(half, uy, half, vx, rate, out[1])
+    multiply_sum(half, uz, half, wx, rate, out[2])
+    multiply_sum(factor, vy, -factor, wz, rate, out[3])
+    multiply_sum(half, vz, half, wy, rate, out[4])
+
+
+@compiled
+def difference_of_squares(factor: Any, a: Array, b: Array, c: Array, p: Array, q: Array, r: Array, out: Array) -> None:
+    """Factor times a² + b² + c² − p² − q² − r²."""
+    for i in range(out.size):
+        out[i] = factor * (a[i] * a[i] + b[i] * b[i] + c[i] * c[i] - p[i] * p[i] - q[i] * q[i] - r[i] * r[i])
+
+
+@compiled
+def scale(factor: Any, out: Array) -> None:
+    """Multiply by a factor."""
+    for i in range(out.size):
+        out[i] = factor * out[i]
+
+
+@driver
+def gradient_products(factor: Any, gradient: Array, ux: Array, out: Array) -> None:
+    """Factor times ∂_k u_i ∂_k u_j, reduced; leaves ∂_1 u in `ux`."""
+    vx, wx, uy, vy, wy, uz, vz, wz = rates.rows(gradient)
+    rates.minus_sum(vy, wz, ux)
+    difference_of_squares(factor, ux, uy, uz, wx, wy, wz, out[0])
+    difference_of_squares(factor, vx, vy, vz, wx, wy, wz, out[3])
+    rates.gram(ux, uy, uz, vx, vy, vz, out[1])
+    rates.gram(ux, uy, uz, wx, wy, wz, out[2])
+    rates.gram(vx, vy, vz, wx, wy, wz, out[4])
+    scale(factor, out[1])
+    scale(factor, out[2])
+    scale(factor, out[4])
+
+
+@compiled
+def add_multiple(p: Any, a: Array, q: Any, b: Array, c: Array, out: Array) -> None:
+    """Add (p a + q b) c."""
+    for i in range(out.size):
+        out[i] += (p * a[i] + q * b[i]) * c[i]
+
+
+@compiled
+def clip(contraction: Array, out: Array) -> None:
+    """Set to zero where a contraction is not below zero."""
+    zero = out.dtype.type(0)
+    for i in range(out.size):
+        out[i] = out[i] if contraction[i] < zero else zero
+
+
+@driver
+def clip_backscatter(gradient: Array, contraction: Array, out: Array) -> None:
+    """Set a stress to zero where it gives energy to the resolved scales, τ_ij S_ij ≥ 0."""
+    vx, wx, uy, vy, wy, uz, vz, wz = rates.rows(gradient)
+    one = out.dtype.type(1)
+    for i in range(contraction.size):
+        contraction[i] = 0
+    # τ_ij S_ij of the deviatoric parts: with S_33 = w_z the reduced diagonal entries weigh S_11 and S_22 themselves.
+    add_multiple(-one, vy, -one, wz, out[0], contraction)
+    add_multiple(one, vy, one - one, wz, out[3], contraction)
+    add_multiple(one, uy, one, vx, out[1], contraction)
+    add_multiple(one, uz, one, wx, out[2], contraction)
+    add_multiple(one, vz, one, wy, out[4], contraction)
+    for entry in range(5):
+        clip(contraction, out[entry])
+
+
+@driver
+def find_stress(subgrid: Subgrid, coefficient: Any, fields: Array, work: Array) -> None:
+    """Set the first rows of `work` to the stress whose factor is given.
+
+    Arguments:
+        subgrid: which model.
+        coefficient: (C Δ)² or the like.
+        fields: velocity, and strain rate or gradient, at the grid points.
+        work: `(WORK, points)`.
+    """
+    kind, derived = subgrid.kind, fields[3:]
+    factor, rate = -coefficient - coefficient, work[5]
+    if kind == SMAGORINSKY or kind == DYNAMIC_SMAGORINSKY:  # noqa: SIM109 (compiled sooner)
+        rates.strain_rate(derived[0], derived[1], derived[2], derived[3], derived[4], rate)
+        for entry in range(5):
+            multiply_strain(factor, rate, derived[entry], work[entry])
+    elif kind == GRADIENT or kind == CLIPPED_GRADIENT:  # noqa: SIM109
+        gradient_products(coefficient, derived, rate, work)
+        if kind == CLIPPED_GRADIENT:
+            clip_backscatter(derived, rate, work)
+    else:
+        if kind == WALE:
+            rates.wale(derived, subgrid.tiny, rate)
+        elif kind == VREMAN:
+            rates.vreman(derived, subgrid.tiny, rate)
+        else:
+            rates.sigma(derived, subgrid.series, subgrid.tiny, work[6:], rate)
+        multiply_gradient(factor, rate, derived, work)
