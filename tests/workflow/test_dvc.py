@@ -301,7 +301,8 @@ def test_a_pipeline_of_other_jobs_is_refused(project: Project) -> None:
 def test_metrics_plots_and_experiments(project: Project) -> None:
     metrics = project.json_of("dvc", "metrics", "show", "--json")
     scores = metrics[""]["data"]["results/report/metrics.json"]["data"]
-    assert scores["kolmogorov"]["fno"]["spectrum_error"] >= 0
+    assert COMPUTES or scores == {"kolmogorov": {"fno": {"spectrum_error": 1}}}
+    assert scores["kolmogorov"]["fno"]["spectrum_error"] > 0
     before = {path: path.read_bytes() for path in (project.folder / "config").rglob("*.yaml")}
     project.execute("dvc", "exp", "run", "--set-param", "config/surrogates/fno.yaml:schedule.learning_rate=0.3")
     assert project.learning_rate() == 0.3
