@@ -291,3 +291,18 @@ def test_a_window_in_which_nobody_is_left_leaves_the_score_without_value(cube: G
     scores = table(statistics(lost, grid=cube, scales=scales, parts=2, failure_time=np.full(4, 3.0)), dns)
     assert np.isnan(row(scores, "spectrum_error").value)
     assert row(scores, "surviving_fraction").value == 0
+
+
+def test_what_rollouts_share_with_their_own_dns_is_no_uncertainty_if_they_are_paired(
+    cube: Grid, random_phases: Fields
+) -> None:
+    """A model that is 10 % too strong in every run: how much the runs differ in strength tells nothing about it."""
+    strength = torch.linspace(0.5, 1.5, 8, dtype=torch.float64).view(8, 1, 1, 1, 1, 1)
+    truth = strength * random_phases(cube, trajectories=8, times=4, seed=1)
+    scales = scales_of(truth, grid=cube)
+    dns = statistics(truth, grid=cube, scales=scales, kind="floor")
+    model = statistics(1.1**0.5 * truth, grid=cube, scales=scales)
+    paired = row(score_table(model, dns, seed=0, samples=200, paired=True), "kinetic_energy")
+    independent = row(score_table(model, dns, seed=0, samples=200), "kinetic_energy")
+    assert (paired.low, paired.value, paired.high) == pytest.approx((1.1, 1.1, 1.1))
+    assert independent.high - independent.low > 0.3

@@ -136,7 +136,8 @@ def run(
             activity = np.full(len(runs), _rescaled_share(flow, grid))
             statistics = statistics.assign(constraint_activity=("trajectory", activity))
         statistics = scored = statistics.assign_attrs(description)
-    scores = score_table(scored, reference, seed=experiment.seed, samples=flow.validation.bootstrap_samples)
+    samples, paired = flow.validation.bootstrap_samples, flow.is_transient
+    scores = score_table(scored, reference, seed=experiment.seed, samples=samples, paired=paired)
     trajectories = _trajectories(_on(main, velocity, grid), grid=main, flow=flow, runs=runs)
     write_trajectories(output / "rollouts.zarr.zip", trajectories.assign_attrs(description))
     statistics.to_netcdf(output / "statistics.nc", engine="h5netcdf")

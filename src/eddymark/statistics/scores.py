@@ -176,12 +176,14 @@ def _values(dataset: xr.Dataset) -> dict[str, Array]:
     return values
 
 
-def score_table(prediction: xr.Dataset, reference: xr.Dataset, *, seed: int, samples: int) -> pd.DataFrame:
+def score_table(
+    prediction: xr.Dataset, reference: xr.Dataset, *, seed: int, samples: int, paired: bool = False
+) -> pd.DataFrame:
     """Return the scores of one stepper as a tidy table with the columns `COLUMNS`.
 
     Intervals (`low`, `high`) are 95 % percentile bootstrap intervals over prediction trajectories and,
-    independently, DNS trajectories; where there are runs enough, whole runs are drawn (see
-    `uncertainty.independent_groups`). `floor` is the median of a distance between random disjoint halves of
+    independently (together, if they are paired), DNS trajectories; where there are runs enough, whole runs are
+    drawn (see `uncertainty.independent_groups`). `floor` is the median of a distance between random disjoint halves of
     the DNS trajectories; each half is smaller than the ensembles that are compared, so the floor is rather too
     high than too low. The floor of `divergence` is that of the DNS. A stepper of kind `floor` is the DNS itself:
     its distances are the sampling floor, with the percentiles over the halvings; its errors and decorrelation
@@ -194,6 +196,8 @@ def score_table(prediction: xr.Dataset, reference: xr.Dataset, *, seed: int, sam
         reference: statistics of the DNS, with the coordinate `run(trajectory)`.
         seed: the experiment's seed.
         samples: number of bootstrap samples.
+        paired: whether each rollout is compared with its own DNS trajectory at the same times, with which it shares
+            the initial state, instead of a stationary state that has forgotten it.
     """
     names = {name: prediction.attrs[name] for name in ("flow", "stepper", "kind", "seed")}
     flow, stepper = str(names["flow"]), str(names["stepper"])
@@ -202,7 +206,9 @@ def score_table(prediction: xr.Dataset, reference: xr.Dataset, *, seed: int, sam
     ours_runs, dns_runs = prediction["run"].to_numpy(), reference["run"].to_numpy()
     weights = uncertainty.bootstrap_weights
     ours_weights = weights(generator(seed, flow, "bootstrap", stepper), runs=ours_runs, samples=samples)
-    dns_weights = weights(generator(seed, flow, "bootstrap", "reference"), runs=dns_runs, samples=samples)
+    dns_weights = ours_weights
+    if not paired:
+        dns_weights = weights(generator(seed, flow, "bootstrap", "reference"), runs=dns_runs, samples=samples)
     halves = uncertainty.halves(generator(seed, flow, "sampling floor"), runs=dns_runs, splits=SPLITS)
     averages = uncertainty.ensemble_averages
     everything = averages(ours, np.ones((1, len(ours_runs))))
