@@ -148,8 +148,8 @@ try:
     main(["status"])
 except SystemExit as stopped:
     assert not stopped.code
-heavy = {"torch", "numba", "numpy", "xarray", "pandas", "matplotlib", "pytorch_lightning", "snakemake"}
-heavy &= set(sys.modules)
+names = {"torch", "numba", "numpy", "xarray", "pandas", "matplotlib", "pytorch_lightning", "snakemake"}
+heavy = names & set(sys.modules)
 assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
