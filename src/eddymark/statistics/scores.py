@@ -76,7 +76,7 @@ def _shell_scores(reference: xr.Dataset) -> list[Score]:
     selections = {
         ("spectrum_error", "resolved"): resolved_shells(shell, cutoff=cutoff),
         ("spectrum_error_upper", "resolved"): upper_shells(shell, cutoff=cutoff),
-        ("spectrum_error_all", "all shells"): shell <= int(reference.attrs["highest_shell"]),
+        ("spectrum_error_all", "all shells"): reference["modes"].values > 0,
     }
 
     def score(statistic: str, window: str, shells: NDArray[np.bool_]) -> Score:

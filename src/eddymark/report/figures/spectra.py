@@ -53,8 +53,8 @@ def _draw(
     shells = np.asarray(dns.statistics["shell"].values, dtype=float)
     reference, low, high = _spectrum(dns, window)
     cutoff = float(dns.statistics.attrs["cutoff"])
-    # Above the highest dealiased shell DNS and LES hold nothing but rounding; only a network can put energy there.
-    resolved = shells <= float(dns.statistics.attrs["highest_shell"])
+    # In shells without dealiased modes DNS and LES hold nothing but rounding; only a network can put energy there.
+    resolved = np.asarray(dns.statistics["modes"].values) > 0
     for axes, scale in ((absolute, np.ones_like(reference)), (ratio, reference)):
         band = (shells[resolved], (low / scale)[resolved], (high / scale)[resolved])
         axes.fill_between(*band, color="0.85", linewidth=0)
