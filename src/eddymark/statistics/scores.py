@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from eddymark.randomness import generator
-from eddymark.statistics import structure, uncertainty
+from eddymark.statistics import profiles, structure, uncertainty
 from eddymark.statistics.distributions import (
     INCREMENT_BINS,
     VORTICITY_BINS,
@@ -115,6 +115,22 @@ def _structure_scores(statistic: str, formula: Callable[..., Array], moments: Se
     ]
 
 
+def _profile_scores() -> list[Score]:
+    """Return the scores of a flow with layers, from what `profiles.measure_layers` gives."""
+
+    def mean_velocity(prediction: Averages, dns: Averages) -> Array:
+        return profiles.mean_velocity_error(prediction["mean_velocity"], dns["mean_velocity"])
+
+    def reynolds_stress(prediction: Averages, dns: Averages) -> Array:
+        return profiles.reynolds_stress_error(prediction["reynolds_stress"], dns["reynolds_stress"])
+
+    return [
+        *_ratio_scores("momentum_thickness"),
+        Score("mean_velocity_error", "statistics", "velocity difference", mean_velocity, is_distance=True),
+        Score("reynolds_stress_error", "statistics", "1", reynolds_stress, is_distance=True),
+    ]
+
+
 def _error_score(step: int) -> Score:
     def evaluate(prediction: Averages, dns: Averages) -> Array:
         error = prediction["relative_l2_error"]
@@ -159,6 +175,8 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
         scores += _structure_scores("palinstrophy_production", structure.palinstrophy_production, moments)
     moments = ["vorticity_square", "vorticity_fourth"]
     scores += _structure_scores("vorticity_flatness", structure.vorticity_flatness, moments)
+    if "reynolds_stress" in reference:
+        scores += _profile_scores()
     return [*scores, _DIVERGENCE, _SURVIVAL]
 
 
