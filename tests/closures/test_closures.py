@@ -271,3 +271,8 @@ def test_unknown_argument_is_one_clear_line() -> None:
 
 def test_filter_width_of_a_dealiased_grid() -> None:
     assert filter_width(Grid((16, 16, 16), (BOX,) * 3)) == pytest.approx(math.pi / 5)
+    # Longer sides with as many more modes resolve the same scales; with as many modes, larger ones along that axis.
+    assert filter_width(Grid((32, 16, 64), (2 * BOX, BOX, 4 * BOX))) == pytest.approx(
+        math.pi / (5 * 5 * 5.25) ** (1 / 3)
+    )
+    assert filter_width(Grid((16, 16, 16), (2 * BOX, BOX, 4 * BOX))) == pytest.approx(2 * math.pi / 5)

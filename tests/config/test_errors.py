@@ -30,8 +30,8 @@ BAD: list[tuple[str, str, Any, str]] = [
         FLOW,
         "type",
         "kolmogorof",
-        "type: expected a flow type (decaying_isotropic, forced_isotropic, kolmogorov, mcwilliams), found "
-        "'kolmogorof'; did you mean kolmogorov?",
+        "type: expected a flow type (decaying_isotropic, forced_isotropic, kolmogorov, mcwilliams, mixing_layer), "
+        "found 'kolmogorof'; did you mean kolmogorov?",
     ),
     (
         FLOW,

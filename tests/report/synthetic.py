@@ -190,6 +190,7 @@ def write_stepper(
     }
     coords = {"time": time[:length], "shell": shells, "vorticity_bin": bins, "increment_bin": bins}
     coords |= {"window_start": ("window", time[ends[:-1] + 1]), "window_end": ("window", time[ends[1:]])}
+    coords["modes"] = ("shell", np.full(len(shells), 10))
     if fake.kind != "floor":
         lead = np.arange(INTERVAL, TEST_LENGTH + 1e-9, INTERVAL)
         growth = 1 / (1 + np.exp(-(lead[None, :] - fake.decorrelation - 0.3 * random.standard_normal((n, 1))) * 1.3))
@@ -201,7 +202,6 @@ def write_stepper(
         "stepper": fake.name,
         "kind": fake.kind,
         "cutoff": 5,
-        "highest_shell": 7,
         "turnover_time": 0.8,
     }
     xr.Dataset(data, coords=coords, attrs=attrs).to_netcdf(folder / "statistics.nc", engine="h5netcdf")

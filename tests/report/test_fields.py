@@ -39,6 +39,16 @@ def test_in_3d_the_slice_is_vertical_vorticity_on_the_plane_of_origin(tmp_path: 
     np.testing.assert_allclose(field[0], (-np.sin(x) - np.cos(y))[..., 0], atol=2e-6)
 
 
+def test_slices_of_a_box_with_unequal_sides_have_its_shape(tmp_path: Path) -> None:
+    grid = Grid((8, 16, 6), (4 * np.pi, 6 * np.pi, 2 * np.pi))
+    x, y, z = np.meshgrid(*grid.coordinates(), indexing="ij")
+    velocity = np.stack([np.sin(y / 3) * np.cos(z), np.cos(x / 2), np.sin(x)])
+    path = store(tmp_path / "a.zarr.zip", velocity[None], grid)
+    field = vorticity_slices(path, sides=grid.sides, outputs=np.array([0]), pixels=24)
+    along, across = 4 * np.pi * np.arange(16)[:, None] / 16, 6 * np.pi * np.arange(24)[None, :] / 24
+    np.testing.assert_allclose(field[0], -np.sin(along / 2) / 2 - np.cos(across / 3) / 3, atol=2e-6)
+
+
 def test_failed_states_are_grey_and_axes_point_right_and_up() -> None:
     field = np.zeros((1, 4, 4))
     field[0, 3, 0] = 1.0  # large x, small y: bottom right

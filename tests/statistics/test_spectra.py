@@ -6,6 +6,7 @@ import torch
 
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.statistics.measure import Scales, Window, measure
+from eddymark.statistics.scores import score_table
 from eddymark.statistics.spectra import resolved_shells, spectrum_error, upper_shells
 
 
@@ -45,11 +46,32 @@ def test_shell_selections_are_the_resolved_ones_and_their_upper_half() -> None:
     assert shell[upper_shells(shell, cutoff=10)].tolist() == [6, 7, 8, 9, 10]
 
 
-def test_cutoff_and_highest_shell_are_those_of_the_dealiased_modes() -> None:
+def test_cutoff_and_shells_are_those_of_the_dealiased_modes() -> None:
     grid = Grid(points=(16, 16, 16), sides=(6.0, 6.0, 6.0))
     velocity = torch.zeros(1, 2, 3, 16, 16, 16)
     found = measure(velocity, grid=grid, interval=1.0, window=Window(start=0), scales=Scales((1.0,), (1.0,)))
     assert found.attrs["cutoff"] == 5
-    assert found.attrs["highest_shell"] == round(5 * np.sqrt(3))
+    assert found["modes"].sum() == 11 * 11 * 6 - 1
+    assert (found["shell"].values[found["modes"].values > 0]).tolist() == list(range(1, round(5 * np.sqrt(3)) + 1))
     assert found["shell"].values.max() == round(8 * np.sqrt(3))
     assert SpectralSpace(grid).modes == (11, 11, 6)
+
+
+def test_shells_without_modes_in_a_box_with_unequal_sides_do_not_spoil_the_spectrum_error() -> None:
+    grid = Grid(points=(32, 8), sides=(6.0, 24.0))
+    random = torch.Generator().manual_seed(0)
+    space = SpectralSpace(grid)
+    noise = torch.randn((4, 3, 2, 32, 8), generator=random, dtype=torch.float64)
+    velocity = space.to_physical(space.project(space.to_spectral(noise)))
+    found = measure(velocity, grid=grid, interval=1.0, window=Window(start=0), scales=Scales((1.0,), (1.0,)))
+    assert found.attrs["cutoff"] == 2
+    held = found["modes"].values > 0
+    # One wave along x is 4 shells away, and 2 along y are the last ones: 3, 6 and 7 are among those without a mode.
+    assert not held[[2, 5, 6]].any()
+    assert held[[0, 1, 3]].all()
+    found = found.assign_coords(run=("trajectory", np.arange(4)))
+    found = found.assign(failure_time=("trajectory", np.full(4, np.nan)))
+    found = found.assign_attrs(flow="f", stepper="s", kind="les", seed="")
+    table = score_table(found, found, seed=0, samples=10).set_index(["statistic", "window"])
+    assert table.loc[("spectrum_error_all", "all shells"), "value"] == 0
+    assert table.loc[("spectrum_error_all", "all shells"), "floor"] > 0

@@ -14,6 +14,7 @@ class FlowType:
         forcings: possible kinds of forcing.
         spectra: possible spectra of the initial state.
         isotropic: whether the box is a square or cube with equal numbers of points.
+        mean_flow: whether the initial state has one, with a velocity difference and a momentum thickness.
         transient: whether the flow evolves from its initial state instead of being statistically steady. Then every
             trajectory is a run of its own, and all statistics are compared with those of the DNS at the same time.
         clock: what `turnover_time`, the unit of all times, is.
@@ -23,6 +24,7 @@ class FlowType:
     forcings: tuple[str, ...]
     spectra: tuple[str, ...] = ("gaussian",)
     isotropic: bool = False
+    mean_flow: bool = False
     transient: bool = False
     clock: str = "turnover time"
 
@@ -41,5 +43,6 @@ FLOW_TYPES: dict[str, FlowType] = {
     "mcwilliams": FlowType(
         2, ("none",), spectra=("mcwilliams",), isotropic=True, transient=True, clock="initial turnover time"
     ),
+    "mixing_layer": FlowType(3, ("none",), mean_flow=True, transient=True, clock="shear time"),
 }
 """Facts by the types that `eddymark.flows.FLOWS` registers."""

@@ -19,6 +19,11 @@ _KEYS = {
 
 _SMALLEST_SHARE = 0.9
 """A DNS whose grid holds less than this share of the initial energy starts from another spectrum than it says."""
+_THINNEST = 1.5
+"""Smallest momentum thickness times the highest wavenumber: the modes of tanh(y / 2δ) fall off as exp(−π k δ), to 1 %
+there."""
+_SIDE_PER_THICKNESS = 48
+"""Smallest cross-stream side over momentum thickness: layers about 12 δ wide meet when the side has become 24 δ."""
 _FAR = 30
 """Shells up to this multiple of the resolved ones count as all; what lies beyond them is lost in rounding."""
 
@@ -49,6 +54,30 @@ def check_initial_state(flow: Flow, resolved: float) -> Iterator[Problem]:
             yield Problem(("initial_state", key), f"no such key with spectrum {state.spectrum}", show(value))
     if complete:
         yield from _check_modes(state, resolved, 2 * math.pi / max(flow.sides))
+    yield from _check_mean_flow(flow, state)
+
+
+def _check_mean_flow(flow: Flow, state: InitialState) -> Iterator[Problem]:
+    """Check that there is a mean flow where one belongs, thick enough for the grid and thin enough for the box."""
+    path, wanted = ("initial_state", "mean_flow"), flow.type in FLOW_TYPES and FLOW_TYPES[flow.type].mean_flow
+    if state.mean_flow is None:
+        if wanted:
+            yield Problem(path, f"a value ({flow.type} needs it)", "nothing")
+        return
+    if not wanted:
+        yield Problem(path, f"no such key with {flow.type}", "a mean flow")
+        return
+    simulation = flow.direct_numerical_simulation
+    if simulation is None or len(flow.sides) < 2:
+        return
+    side, highest = flow.sides[1], 2 * math.pi * ((simulation.points[1] - 1) // 3) / flow.sides[1]
+    thinnest, thickest = _THINNEST / highest, side / _SIDE_PER_THICKNESS
+    if not thinnest <= state.mean_flow.momentum_thickness <= thickest:
+        expected = (
+            f"between {thinnest:.3g} (thinner layers have more modes along y than the DNS) and {thickest:.3g} (thicker "
+            "ones soon meet their mirror images)"
+        )
+        yield Problem((*path, "momentum_thickness"), expected, show(state.mean_flow.momentum_thickness))
 
 
 def _check_modes(state: InitialState, resolved: float, lowest: float) -> Iterator[Problem]:

@@ -44,8 +44,16 @@ class Forcing(Model):
     """sinusoidal: amplitude of the force."""
 
 
+class MeanFlow(Model):
+    """Mean profile U = velocity_difference / 2 * tanh(y / (2 momentum_thickness)) of a shear layer."""
+
+    velocity_difference: Positive
+    """Velocity of one stream less that of the other."""
+    momentum_thickness: Positive
+
+
 class InitialState(Model):
-    """Random solenoidal field with a given energy spectrum (`eddymark.initial_spectra`)."""
+    """Random solenoidal field with a given energy spectrum (`eddymark.initial_spectra`), and a mean flow under it."""
 
     spectrum: Literal["gaussian", "mcwilliams", "comte_bellot_corrsin"] = "gaussian"
     energy: Positive | None = None
@@ -56,6 +64,8 @@ class InitialState(Model):
     """comte_bellot_corrsin: centimetres in a unit of length of the flow."""
     velocity_unit: Positive | None = None
     """comte_bellot_corrsin: centimetres per second in a unit of velocity of the flow."""
+    mean_flow: MeanFlow | None = None
+    """mixing_layer: what is perturbed by the random field, whose energy is then that at the centres of the layers."""
 
 
 class DirectNumericalSimulation(Model):

@@ -5,4 +5,5 @@ FLOWS: dict[str, str] = {
     "forced_isotropic": "eddymark.flows.forced_isotropic.ForcedIsotropic",
     "kolmogorov": "eddymark.flows.kolmogorov.Kolmogorov",
     "mcwilliams": "eddymark.flows.mcwilliams.McWilliams",
+    "mixing_layer": "eddymark.flows.mixing_layer.MixingLayer",
 }

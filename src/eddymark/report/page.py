@@ -114,7 +114,7 @@ def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Se
             clock=flow.flow.clock,
         ),
         columns=columns(rows, dimensions=flow.dimensions, longest_lead=flow.longest_lead, clock=flow.flow.clock),
-        figures=[draw(view) for draw in figures.RESULTS],
+        figures=[draw(view) for draw in figures.results_of(flow)],
         animation=animation(view),
         apriori=apriori.dissipation_densities(view, flow.apriori) if flow.apriori else None,
         apriori_rows=apriori.apriori_rows(flow.apriori) if flow.apriori else [],

@@ -58,6 +58,9 @@ VORTICITY_PDF = Score("vorticity_pdf_distance", "distance of the vorticity PDF",
 INCREMENT_PDF = Score("increment_pdf_distance", "distance of the velocity-increment PDF", "")
 ENSTROPHY = Score("enstrophy_error", "enstrophy error", "")
 SKEWNESS = Score("derivative_skewness_error", "derivative skewness error", "")
+MOMENTUM_THICKNESS = Score("momentum_thickness_error", "momentum thickness error", "")
+MEAN_VELOCITY = Score("mean_velocity_error", "mean velocity error", "velocity difference")
+REYNOLDS_STRESS = Score("reynolds_stress_error", "Reynolds stress error", "")
 PRODUCTION = Score("palinstrophy_production_error", "palinstrophy production error", "")
 
 

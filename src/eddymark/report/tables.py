@@ -16,8 +16,11 @@ from eddymark.report.standings import (
     DECORRELATION,
     ENSTROPHY,
     INCREMENT_PDF,
+    MEAN_VELOCITY,
     MISSING,
+    MOMENTUM_THICKNESS,
     ONE_STEP,
+    REYNOLDS_STRESS,
     SPECTRUM,
     UPPER_SPECTRUM,
     VORTICITY_PDF,
@@ -87,11 +90,21 @@ def columns(
 
         return Column(title, unit, cell)
 
+    layers = [
+        scored(title, unit, score)
+        for title, unit, score in (
+            ("Momentum thickness", "× floor (relative error)", MOMENTUM_THICKNESS),
+            ("Mean velocity", "× floor (velocity difference)", MEAN_VELOCITY),
+            ("Reynolds stresses", "× floor (relative error)", REYNOLDS_STRESS),
+        )
+        if any(math.isfinite(row[score].value) for row in standings)
+    ]
     catcher = fake_catcher(dimensions)
     catcher_title = catcher.title[0].upper() + catcher.title[1:]
     return [
         scored("Spectrum error", "× floor (decades)", SPECTRUM),
         scored("Upper shells", "× floor (decades)", UPPER_SPECTRUM),
+        *layers,
         scored(catcher_title, "× floor (absolute)", catcher),
         scored("Decorrelation", f"{clock}s", DECORRELATION),
         Column("Survived", "rollouts (median failure)", _survived),

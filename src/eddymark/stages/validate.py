@@ -22,6 +22,7 @@ from eddymark.progress import Progress
 from eddymark.records import write_measured
 from eddymark.statistics.cost import measure_memory
 from eddymark.statistics.measure import Window, measure, measure_errors, measure_scales, unrelated_trajectories
+from eddymark.statistics.profiles import measure_layers
 from eddymark.statistics.scores import score_table
 from eddymark.statistics.survival import RecordedFailure, survival
 from eddymark.stepping.build import build_stepper, select_device, select_precision, split_files
@@ -108,6 +109,7 @@ def run(
         test = test[:, : 1 + _outputs(flow)]
     scales = measure_scales(test, grid=grid, interval=interval, window=dns_window)
     dns = measure(test, grid=grid, interval=interval, window=dns_window, scales=scales)
+    dns = _with_layers(dns, test, flow, grid, dns_window)
     dns = dns.assign_coords(run=("trajectory", runs))
     reference = _with_failures(dns, dns, flow, [])
     threshold = flow.validation.correlation_threshold
@@ -130,6 +132,7 @@ def run(
             truth=test[:, 1 : velocity.shape[1]],
             correlation_threshold=threshold,
         )
+        statistics = _with_layers(statistics, velocity, flow, grid, window)
         recorded = [RecordedFailure(f.trajectory, f.step * interval, f.cause) for f in made.failures]
         statistics = _with_failures(statistics, dns, flow, recorded).assign_coords(run=("trajectory", runs))
         if constrains:
@@ -211,6 +214,23 @@ def _windows(flow: FlowConfiguration) -> tuple[Window, Window]:
     """
     window = Window(start=flow.validation.statistics_start, parts=flow.validation.windows)
     return window, window if flow.is_transient else Window(start=-np.inf)
+
+
+def _with_layers(
+    statistics: xr.Dataset, velocity: Tensor, flow: FlowConfiguration, grid: Grid, window: Window
+) -> xr.Dataset:
+    """Return the statistics with the growth and the profiles of the layers, if the flow has some."""
+    state = flow.initial_state
+    if state is None or state.mean_flow is None:
+        return statistics
+    layers = measure_layers(
+        velocity,
+        grid=grid,
+        interval=flow.sampling.interval,
+        window=window,
+        velocity_difference=state.mean_flow.velocity_difference,
+    )
+    return statistics.merge(layers)
 
 
 def _rescaled_share(flow: FlowConfiguration, grid: Grid) -> float:

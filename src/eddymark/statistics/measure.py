@@ -124,7 +124,7 @@ def measure(
         `mean_enstrophy`, `mean_divergence`, `energy_spectrum` over `shell`, `vorticity_density` and
         `increment_density` over bins, and the moments of `eddymark.statistics.structure`. The coordinates
         `window_start` and `window_end` are the times of the first and last state of each part. Velocities are in flow
-        units, times in turnover times.
+        units, times in turnover times. `modes(shell)` is the number of dealiased modes in a shell.
     """
     space = SpectralSpace(grid, dealiased=False, device=velocity.device)
     time = interval * np.arange(velocity.shape[1], dtype=np.float64)
@@ -145,16 +145,15 @@ def measure(
         "window_start": ("window", time[[part.start for part in parts]]),
         "window_end": ("window", time[[part.stop - 1 for part in parts]]),
         "shell": np.arange(1, data["energy_spectrum"][1].shape[-1] + 1),
+        "modes": ("shell", dealiased_modes(grid, shells=data["energy_spectrum"][1].shape[-1])),
         "vorticity_bin": VORTICITY_BINS.centres,
         "increment_bin": INCREMENT_BINS.centres,
     }
-    dealiased = SpectralSpace(grid, dealiased=True)
     result = xr.Dataset(
         data,
         coords=coordinates,
         attrs={
             "cutoff": grid.resolved_shells,
-            "highest_shell": int(dealiased.shells.max()),
             "correlation_threshold": correlation_threshold,
         },
     )
@@ -165,6 +164,15 @@ def measure(
         prediction, truth, grid=grid, interval=interval, correlation_threshold=correlation_threshold
     )
     return result.merge(pointwise)
+
+
+def dealiased_modes(grid: Grid, *, shells: int) -> NDArray[np.int64]:
+    """Return how many modes free of aliasing lie in each of the shells 1 … `shells`, `(shell,)`.
+
+    Beyond the last complete shell, boxes with unequal sides also have shells without any mode.
+    """
+    counts = np.bincount(SpectralSpace(grid).shells.numpy().ravel(), minlength=shells + 1)
+    return np.asarray(counts[1 : shells + 1], dtype=np.int64)
 
 
 def measure_errors(

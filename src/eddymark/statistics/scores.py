@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from eddymark.randomness import generator
-from eddymark.statistics import structure, uncertainty
+from eddymark.statistics import profiles, structure, uncertainty
 from eddymark.statistics.distributions import (
     INCREMENT_BINS,
     VORTICITY_BINS,
@@ -76,7 +76,7 @@ def _shell_scores(reference: xr.Dataset) -> list[Score]:
     selections = {
         ("spectrum_error", "resolved"): resolved_shells(shell, cutoff=cutoff),
         ("spectrum_error_upper", "resolved"): upper_shells(shell, cutoff=cutoff),
-        ("spectrum_error_all", "all shells"): shell <= int(reference.attrs["highest_shell"]),
+        ("spectrum_error_all", "all shells"): reference["modes"].values > 0,
     }
 
     def score(statistic: str, window: str, shells: NDArray[np.bool_]) -> Score:
@@ -112,6 +112,22 @@ def _structure_scores(statistic: str, formula: Callable[..., Array], moments: Se
     return [
         Score(statistic, "statistics", "1", lambda p, q: value(p)),
         Score(f"{statistic}_error", "statistics", "1", lambda p, q: abs(value(p) - value(q)), is_distance=True),
+    ]
+
+
+def _profile_scores() -> list[Score]:
+    """Return the scores of a flow with layers, from what `profiles.measure_layers` gives."""
+
+    def mean_velocity(prediction: Averages, dns: Averages) -> Array:
+        return profiles.mean_velocity_error(prediction["mean_velocity"], dns["mean_velocity"])
+
+    def reynolds_stress(prediction: Averages, dns: Averages) -> Array:
+        return profiles.reynolds_stress_error(prediction["reynolds_stress"], dns["reynolds_stress"])
+
+    return [
+        *_ratio_scores("momentum_thickness"),
+        Score("mean_velocity_error", "statistics", "velocity difference", mean_velocity, is_distance=True),
+        Score("reynolds_stress_error", "statistics", "1", reynolds_stress, is_distance=True),
     ]
 
 
@@ -159,6 +175,8 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
         scores += _structure_scores("palinstrophy_production", structure.palinstrophy_production, moments)
     moments = ["vorticity_square", "vorticity_fourth"]
     scores += _structure_scores("vorticity_flatness", structure.vorticity_flatness, moments)
+    if "reynolds_stress" in reference:
+        scores += _profile_scores()
     return [*scores, _DIVERGENCE, _SURVIVAL]
 
 

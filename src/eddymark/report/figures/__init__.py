@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eddymark.report.collect import FlowResults
-from eddymark.report.figures import accuracy, densities, evolution, preparation, snapshots, spectra
+from eddymark.report.figures import accuracy, densities, evolution, layers, preparation, snapshots, spectra
 from eddymark.report.figures.view import View
 from eddymark.report.style import Figure
 
@@ -19,6 +19,13 @@ RESULTS: tuple[Callable[[View], Figure], ...] = (
     evolution.survival,
     snapshots.vorticity_snapshots,
 )
+
+
+def results_of(flow: FlowResults) -> list[Callable[[View], Figure]]:
+    """Return the figures about the comparison that a flow has."""
+    if "reynolds_stress" not in flow.dns.statistics:
+        return list(RESULTS)
+    return [RESULTS[0], layers.mixing_layers, *RESULTS[1:]]
 
 
 def preparation_of(flow: FlowResults) -> list[Callable[[View], Figure]]:

@@ -53,17 +53,17 @@ def _draw(
     shells = np.asarray(dns.statistics["shell"].values, dtype=float)
     reference, low, high = _spectrum(dns, window)
     cutoff = float(dns.statistics.attrs["cutoff"])
-    # Above the highest dealiased shell DNS and LES hold nothing but rounding; only a network can put energy there.
-    resolved = shells <= float(dns.statistics.attrs["highest_shell"])
+    # In shells without dealiased modes DNS and LES hold nothing but rounding; only a network can put energy there.
+    resolved = np.asarray(dns.statistics["modes"].values) > 0
     for axes, scale in ((absolute, np.ones_like(reference)), (ratio, reference)):
-        band = (shells[resolved], (low / scale)[resolved], (high / scale)[resolved])
+        band = (shells[resolved], low[resolved] / scale[resolved], high[resolved] / scale[resolved])
         axes.fill_between(*band, color="0.85", linewidth=0)
-        axes.plot(shells[resolved], (reference / scale)[resolved], **view.style(dns).line, zorder=3)
+        axes.plot(shells[resolved], reference[resolved] / scale[resolved], **view.style(dns).line, zorder=3)
     for stepper in drawn:
         spectrum, _, _ = _spectrum(stepper, window)
         style = view.style(stepper)
         absolute.plot(shells, spectrum, **style.line)
-        change = (spectrum / reference)[resolved]
+        change = spectrum[resolved] / reference[resolved]
         ratio.plot(shells[resolved], change, **style.line, marker=style.marker, markersize=3.5)
     for axes in (absolute, ratio):
         axes.set_xscale("log")
@@ -105,6 +105,8 @@ def _caption(view: View) -> str:
         f"Kinetic energy per shell, averaged {over}. Shells up to k_c = {cutoff:g} "
         "(dotted) are fully resolved and enter the score; a perfect model stays within the grey band."
     )
+    if "reynolds_stress" in view.flow.dns.statistics:
+        text += " The mean profile is part of it and dominates the lowest odd shells."
     if view.transient:
         text += f" Times t are {view.clock} since the start of the rollouts."
     closest = [
