@@ -21,7 +21,17 @@ import jax
 import numpy as np
 import torch
 
-from verification.peers import RECORD, SHAPES, STEP, STEPS, VISCOSITY, advanced, compared_field, compared_modes, equations
+from verification.peers import (
+    RECORD,
+    SHAPES,
+    STEP,
+    STEPS,
+    VISCOSITY,
+    advanced,
+    compared_field,
+    compared_modes,
+    equations,
+)
 
 DIVISIONS = (1, 2, 4, 8)
 
@@ -107,7 +117,10 @@ def main() -> None:
     for dimensions in SHAPES:
         own = compared_field(dimensions, advanced(dimensions))
         field = fluidsim_field(dimensions)
-        entry: dict[str, Any] = {"fluidsim": relative_difference(field, own), "coefficients": coefficients(dimensions, field)}
+        entry: dict[str, Any] = {
+            "fluidsim": relative_difference(field, own),
+            "coefficients": coefficients(dimensions, field),
+        }
         if dimensions == "2-D":
             entry["fluidsim_without_velocity"] = [
                 relative_difference(

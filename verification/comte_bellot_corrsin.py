@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from eddymark.statistics.structure import derivative_skewness, longitudinal_deri
 from verification.marching import Row, Simulation, sources
 
 POINTS = 64
-MEMBERS = 4
+MEMBERS = 2
 PREPARATION = 0.4
 """Duration of the preparation: 1.5 turnover times L / u' = 0.27 of the first station."""
 _INTERVAL = 0.05
@@ -81,15 +83,21 @@ def equations(points: int, forcing: Forcing | None = None) -> NavierStokes:
 
 
 def measure(space: SpectralSpace, spectrum: Tensor) -> Row:
-    """Return the energy of the complete shells, their spectrum, and the derivative skewness, averaged over members."""
-    shells = space.energy_spectrum(spectrum).double().mean(dim=0)[: space.grid.resolved_shells + 1]
+    """Return the energy of the complete shells of each member, their mean spectrum, and the derivative skewness."""
+    shells = space.energy_spectrum(spectrum).double()[:, : space.grid.resolved_shells + 1]
     moments = longitudinal_derivative_moments(spectrum, space=space)
     skewness = derivative_skewness(**{name: value.mean().double().numpy() for name, value in moments.items()})
-    return {"energy": float(shells.sum()), "spectrum": shells.tolist(), "skewness": float(skewness)}
+    return {
+        "energies": shells.sum(dim=1).tolist(),
+        "spectrum": shells.mean(dim=0).tolist(),
+        "skewness": float(skewness),
+    }
 
 
-def prepared_state(folder: Path, *, points: int = POINTS, members: int = MEMBERS, duration: float = PREPARATION) -> Tensor:
-    """Return states with the spectrum of the first station and the phases of turbulence, `(members, 3, *modes)`.
+def prepared_state(
+    folder: Path, *, points: int = POINTS, members: int = MEMBERS, duration: float = PREPARATION
+) -> tuple[list[Row], Tensor]:
+    """Return states with the spectrum of the first station and the phases of turbulence, and how they came to be.
 
     They start with random phases and are advanced without a model while every shell is held at its energy, until
     eddies have formed: a field of random phases passes no energy on at first. All closures start from the same states.
@@ -109,16 +117,18 @@ def prepared_state(folder: Path, *, points: int = POINTS, members: int = MEMBERS
         spectrum[..., 0, 0, 0] = 0
         return solver.forcing.constrain(spectrum)
 
-    times = np.linspace(0, duration, max(2, round(duration / _INTERVAL) + 1)).tolist()
+    times = np.linspace(0, duration, round(duration / _INTERVAL) + 1).tolist()
     key = {"points": points, "members": members, "duration": duration} | _sources("none")
-    simulation = Simulation(
-        f"comte-bellot-corrsin-prepared-{points}", solver, times, lambda spectrum: measure(space, spectrum)
-    )
-    return simulation.run(initial, folder=folder, key=key)[1]
+    name = f"comte-bellot-corrsin-{points}-prepared-{duration:g}"
+    simulation = Simulation(name, solver, times, lambda spectrum: measure(space, spectrum))
+    return simulation.run(initial, folder=folder, key=key)
 
 
-def simulate(model: Model, prepared: Tensor, folder: Path, *, points: int = POINTS) -> dict[int, Row]:
-    """Return what is measured at each station, from `prepared_state`."""
+def simulate(
+    model: Model, folder: Path, *, points: int = POINTS, members: int = MEMBERS, preparation: float = PREPARATION
+) -> dict[int, Row]:
+    """Return what is measured at each station by an LES from the states of `prepared_state`."""
+    prepared = prepared_state(folder, points=points, members=members, duration=preparation)[1]
     solver = equations(points)
     space = solver.space
     closure = build_closure(
@@ -128,16 +138,12 @@ def simulate(model: Model, prepared: Tensor, folder: Path, *, points: int = POIN
         viscosity=VISCOSITY,
     )
     times = [STATION_TIMES[0]]
-    for start, end in zip(STATION_TIMES[:-1], STATION_TIMES[1:], strict=True):
+    for start, end in itertools.pairwise(STATION_TIMES):
         times += np.linspace(start, end, math.ceil((end - start) / _INTERVAL) + 1)[1:].tolist()
-    key = {"model": repr(model), "points": points, "members": len(prepared)} | _sources(model.closure)
-    simulation = Simulation(
-        f"comte-bellot-corrsin-{points}-{model.name}",
-        solver,
-        times,
-        lambda spectrum: measure(space, spectrum),
-        closure,
-    )
+    key = {"model": repr(model), "points": points, "members": members, "preparation": preparation}
+    key |= _sources(model.closure)
+    name = f"comte-bellot-corrsin-{points}-{model.name}-{preparation:g}"
+    simulation = Simulation(name, solver, times, lambda spectrum: measure(space, spectrum), closure)
     rows = simulation.run(lambda: prepared, folder=folder, key=key)[0]
     by_time = {row["time"]: row for row in rows}
     return {station: by_time[time] for station, time in zip(STATIONS, STATION_TIMES, strict=True)}
@@ -148,10 +154,10 @@ def measured_energies(station: int, shells: int) -> NDArray[np.float64]:
     return np.concatenate([[0.0], energy_density(station, np.arange(1, shells + 1))])
 
 
-def energy_error(rows: dict[int, Row], station: int) -> float:
-    """Return the relative error of the energy in the complete shells at a station."""
-    found = np.asarray(rows[station]["spectrum"])
-    return float(found.sum() / measured_energies(station, len(found) - 1).sum() - 1)
+def energy_errors(rows: Mapping[int, Row], station: int) -> NDArray[np.float64]:
+    """Return the relative error of the energy in the complete shells at a station, `(members,)`."""
+    measured = measured_energies(station, len(rows[station]["spectrum"]) - 1).sum()
+    return np.asarray(np.array(rows[station]["energies"]) / measured - 1)
 
 
 def _sources(closure: str) -> dict[str, str]:

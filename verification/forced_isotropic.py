@@ -138,6 +138,7 @@ class Statistics:
         skewness: of the longitudinal derivative.
         skewness_range: of the single states.
         taylor_reynolds_number: R_λ.
+        viscosity: ν.
         dissipation: ε.
         kolmogorov_length: η = (ν³ / ε)^¼.
         integral_length: L.
@@ -153,6 +154,7 @@ class Statistics:
     skewness: float
     skewness_range: tuple[float, float]
     taylor_reynolds_number: float
+    viscosity: float
     dissipation: float
     kolmogorov_length: float
     integral_length: float
@@ -164,10 +166,10 @@ class Statistics:
     transverse: Array
     isotropic: Array
 
-    @property
-    def anisotropy(self) -> float:
-        """Largest relative difference of D_NN and the isotropic relation between η and L."""
-        return float(np.abs(self.transverse / self.isotropic - 1).max())
+    def anisotropy(self, farthest: float) -> float:
+        """Return the largest relative deviation of D_NN from the isotropic relation, η ≤ r ≤ `farthest` L."""
+        near = self.distance <= farthest * self.integral_length * (1 + 1e-9)
+        return float(np.abs(self.transverse / self.isotropic - 1)[near].max())
 
 
 def statistics(resolution: Resolution, rows: list[Row]) -> Statistics:
@@ -190,6 +192,7 @@ def statistics(resolution: Resolution, rows: list[Row]) -> Statistics:
         skewness=float(derivative_skewness(derivative_square=square.mean(), derivative_cube=cube.mean())),
         skewness_range=(float(single.min()), float(single.max())),
         taylor_reynolds_number=float(column("taylor_reynolds_number").mean()),
+        viscosity=resolution.viscosity,
         dissipation=dissipation,
         kolmogorov_length=length,
         integral_length=integral,

@@ -43,9 +43,7 @@ class Simulation:
     closure: Closure | None = None
     courant_number: float = 2.0
 
-    def run(
-        self, initial: Callable[[], Tensor], *, folder: Path, key: Mapping[str, Any]
-    ) -> tuple[list[Row], Tensor]:
+    def run(self, initial: Callable[[], Tensor], *, folder: Path, key: Mapping[str, Any]) -> tuple[list[Row], Tensor]:
         """Return what was measured, one row per time with the time under `time`, and the last state.
 
         Arguments:

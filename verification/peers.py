@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from eddymark.grid import Grid
@@ -32,7 +33,7 @@ def equations(dimensions: str) -> tuple[NavierStokes, Tensor]:
     noise = torch.as_tensor(generator(0, "peers", dimensions).standard_normal((1, len(shape), *shape)))
     width = 0.5 * space.grid.resolved_shells
     spectrum = space.project(space.to_spectral(noise)) * torch.exp(-space.wavenumber_squared / width**2)
-    spectrum[(..., *(0,) * len(shape))] = 0
+    spectrum = spectrum * (space.wavenumber_squared > 0)
     return solver, spectrum * torch.sqrt(len(shape) / (2 * space.mode_energy(spectrum).sum()))
 
 
@@ -43,11 +44,11 @@ def advanced(dimensions: str, steps: int = STEPS) -> Tensor:
         return TimeIntegration("runge_kutta_4", 1.0).advance(solver, spectrum, STEP * STEPS, steps=steps)
 
 
-def compared_field(dimensions: str, spectrum: Tensor) -> np.ndarray:
+def compared_field(dimensions: str, spectrum: Tensor) -> NDArray[np.float64]:
     """Return what the solvers are compared in, `(component, *grid)`: velocity in 3-D, vorticity in 2-D."""
     space = equations(dimensions)[0].space
     field = spectrum if dimensions == "3-D" else space.vorticity(spectrum)
-    return space.to_physical(field)[0].numpy()
+    return np.asarray(space.to_physical(field)[0].numpy())
 
 
 def compared_modes(dimensions: str) -> list[tuple[int, ...]]:
