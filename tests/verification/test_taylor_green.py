@@ -38,5 +38,5 @@ def test_the_vortex_breaks_down_as_the_reference_does(tmp_path: Path) -> None:
     time, height = peak(rows)
     assert time == pytest.approx(REFERENCE_TIME, abs=0.3)
     assert height == pytest.approx(REFERENCE_PEAK, rel=0.05)
-    # Half of the energy is still there: all of it would be in a laminar vortex of this viscosity.
+    # A laminar vortex of this viscosity would have kept 0.12.
     assert 0.07 < rows[-1]["energy"] < 0.08
