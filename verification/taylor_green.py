@@ -39,15 +39,6 @@ class Case:
         return f"taylor-green-{self.points}-{self.closure}-{self.precision}"
 
 
-CASES = (
-    *(Case(64, closure) for closure in ("none", "smagorinsky", "dynamic_smagorinsky", "sigma", "dynamic_mixed")),
-    Case(64, "spectral_eddy_viscosity"),
-    Case(64, precision="float64"),
-    Case(128),
-    Case(192),
-)
-
-
 def initial_state(grid: Grid) -> Tensor:
     """Return u = (sin x cos y cos z, −cos x sin y cos z, 0), `(1, 3, *grid)`.
 
