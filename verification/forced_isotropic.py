@@ -33,8 +33,8 @@ class Resolution:
     end: float
 
 
-COARSE = Resolution(points=64, viscosity=0.025, start=9.0, end=24.0)
-FINE = Resolution(points=128, viscosity=0.0096, start=3.0, end=10.5)
+COARSE = Resolution(points=64, viscosity=0.025, start=9.0, end=21.0)
+FINE = Resolution(points=128, viscosity=0.0096, start=2.5, end=8.0)
 
 
 def one_dimensional_spectra(space: SpectralSpace, spectrum: Tensor) -> tuple[Tensor, Tensor]:
