@@ -96,7 +96,7 @@ def _comte_bellot_corrsin(stations: Mapping[str, Mapping[int, Row]]) -> Figure:
             panel.loglog(shells, spectrum[1:], label=name.replace("_", " "), **styles[name].line)
         panel.set_title(f"t U₀ / M = {station}")
         panel.set_xlabel("wavenumber (1 = 1 / 9 cm)")
-        panel.set_xlim(0.9, 30)
+        panel.set_xlim(0.85, 30)
         panel.set_ylim(6e-4, 0.15)
     axes[0].set_ylabel("E(k)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")

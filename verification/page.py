@@ -15,8 +15,9 @@ from eddymark.flows.comte_bellot_corrsin import STATIONS
 from eddymark.grid import Grid
 from eddymark.records import write_atomically
 from eddymark.report.text import number
+from eddymark.statistics.spectra import spectrum_error
 from verification import taylor_green
-from verification.comte_bellot_corrsin import MEMBERS, POINTS, energy_errors
+from verification.comte_bellot_corrsin import MEMBERS, POINTS, energy_errors, measured_energies
 from verification.forced_isotropic import Statistics
 from verification.marching import Row
 from verification.peers import RECORD, SHAPES, STEP, STEPS
@@ -115,8 +116,13 @@ def _stations(stations: Mapping[str, Stations]) -> str:
     for name, found in stations.items():
         errors = [energy_errors(found, station) for station in STATIONS[1:]]
         cells = [f"{_percent(float(error.mean()))} ± {100 * float(np.ptp(error)) / 2:.1f}" for error in errors]
-        rows.append((name.replace("_", " "), *cells, number(found[STATIONS[2]]["skewness"], 2)))
-    return _table(("closure", "error of the energy at 98", "at 171", "derivative skewness at 171"), rows)
+        spectrum = np.array(found[STATIONS[2]]["spectrum"])
+        measured = measured_energies(STATIONS[2], len(spectrum) - 1)
+        distance = float(spectrum_error(spectrum, measured, shells=slice(1, None)))
+        skewness = number(found[STATIONS[2]]["skewness"], 2)
+        rows.append((name.replace("_", " "), *cells, f"{distance:.3f}", skewness))
+    headings = ("closure", "error of the energy at 98", "at 171", "of the spectrum at 171, decades", "skewness at 171")
+    return _table(headings, rows)
 
 
 def _forced(forced: Mapping[int, Statistics]) -> str:
