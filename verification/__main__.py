@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
+from eddymark.checkpoints import MANIFEST
 from verification import comte_bellot_corrsin, forced_isotropic, taylor_green
 from verification.figures import write_figures
 from verification.page import PAGE, Found, write_page
@@ -21,22 +23,36 @@ VORTICES = (
 )
 
 
+def is_finished(folder: Path, name: str, end: float) -> bool:
+    """Return whether a simulation has been computed to its end."""
+    manifest = folder / name / MANIFEST
+    if not manifest.exists():
+        return False
+    rows = json.loads(manifest.read_text(encoding="utf-8"))["content"]["facts"]["rows"]
+    return bool(rows[-1]["time"] >= end - 1e-9)
+
+
 def main() -> None:
     """Run what has not been run yet, shortest first, then draw and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results/verification"), help="folder of checkpoints")
-    folder = parser.parse_args().results
+    parser.add_argument("--finished", action="store_true", help="leave large simulations out that are not finished")
+    arguments = parser.parse_args()
+    folder = arguments.results
+    vortices = [case for case in VORTICES if not arguments.finished or is_finished(folder, case.name, case.end)]
+    missing = [case.name for case in VORTICES if case not in vortices]
+    fine = forced_isotropic.FINE
+    if arguments.finished and not is_finished(folder, fine.name, fine.end):
+        missing.append(fine.name)
     preparation, _ = comte_bellot_corrsin.prepared_state(folder)
     stations = {model.name: comte_bellot_corrsin.simulate(model, folder) for model in comte_bellot_corrsin.MODELS}
     dynamic = next(model for model in comte_bellot_corrsin.MODELS if model.name == "dynamic_smagorinsky")
     unprepared = comte_bellot_corrsin.simulate(dynamic, folder, preparation=0.0)
-    forced = {
-        resolution.points: forced_isotropic.statistics(resolution, rows)
-        for resolution, rows in forced_isotropic.simulate_all(folder).items()
-    }
-    vortex = {case: taylor_green.simulate(case, folder) for case in VORTICES}
+    rows = forced_isotropic.simulate_all(folder, with_fine=fine.name not in missing)
+    forced = {resolution.points: forced_isotropic.statistics(resolution, part) for resolution, part in rows.items()}
+    vortex = {case: taylor_green.simulate(case, folder) for case in vortices}
     write_figures(vortex, stations, forced)
-    write_page(Found(vortex, preparation, stations, unprepared, forced))
+    write_page(Found(vortex, preparation, stations, unprepared, forced, missing))
     print(PAGE)
 
 

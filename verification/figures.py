@@ -54,7 +54,7 @@ def _taylor_green(vortex: Mapping[taylor_green.Case, list[Row]]) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     direct = [case for case in vortex if case.closure == "none" and case.precision == "float32"]
     modelled = [case for case in vortex if case.closure != "none"]
-    for case, width in zip(direct, (0.8, 1.3, 2.0), strict=True):
+    for case, width in zip(direct, (0.8, 1.3, 2.0), strict=False):
         _loss(left, vortex[case], color="black", linewidth=width, label=f"{case.points}³ points")
     left.set_title("No model")
     styles = _styles([case.closure for case in modelled])
@@ -106,7 +106,7 @@ def _comte_bellot_corrsin(stations: Mapping[str, Mapping[int, Row]]) -> Figure:
 def _forced_isotropic(forced: Mapping[int, Statistics]) -> Figure:
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (points, found), colour in zip(forced.items(), ("#56B4E9", "black"), strict=True):
+    for (points, found), colour in zip(forced.items(), ("#56B4E9", "black"), strict=False):
         label = f"{points}³, R_λ = {found.taylor_reynolds_number:.0f}"
         shells = np.arange(1, len(found.spectrum))
         compensated = found.spectrum[1:] * shells ** (5 / 3) * found.dissipation ** (-2 / 3)

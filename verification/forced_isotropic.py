@@ -32,6 +32,11 @@ class Resolution:
     start: float
     end: float
 
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"forced-isotropic-{self.points}"
+
 
 COARSE = Resolution(points=64, viscosity=0.025, start=9.0, end=21.0)
 FINE = Resolution(points=128, viscosity=0.0096, start=2.5, end=8.0)
@@ -97,11 +102,14 @@ def simulate(resolution: Resolution, folder: Path, *, start_from: Tensor | None 
         moments = longitudinal_derivative_moments(spectrum, space=space)
         scales = turbulence_scales(space, spectrum, viscosity=resolution.viscosity)
         longitudinal, transverse = one_dimensional_spectra(space, spectrum)
+        free_longitudinal, free_transverse = one_dimensional_spectra(space, spectrum * (space.shells > max(ENERGIES)))
         return {
             **{name: float(value.double().mean()) for name, value in moments.items()},
             "spectrum": space.energy_spectrum(spectrum).double().mean(dim=0)[: grid.resolved_shells + 1].tolist(),
             "longitudinal": longitudinal.tolist(),
             "transverse": transverse.tolist(),
+            "free_longitudinal": free_longitudinal.tolist(),
+            "free_transverse": free_transverse.tolist(),
             "dissipation": scales.dissipation,
             "turnover_time": scales.turnover_time,
             "taylor_reynolds_number": scales.taylor_reynolds_number,
@@ -112,22 +120,26 @@ def simulate(resolution: Resolution, folder: Path, *, start_from: Tensor | None 
     key = {"resolution": repr(resolution), "sources": sources("verification.forced_isotropic")}
     if start_from is not None:
         key["start"] = repr(COARSE)
-    simulation = Simulation(f"forced-isotropic-{resolution.points}", solver, times, measure)
+    simulation = Simulation(resolution.name, solver, times, measure)
     return simulation.run(initial, folder=folder, key=key)
 
 
-def simulate_all(folder: Path) -> dict[Resolution, list[Row]]:
-    """Return the rows of both DNS, those within the times of their statistics; the fine one starts from the coarse."""
+def simulate_all(folder: Path, *, with_fine: bool = True) -> dict[Resolution, list[Row]]:
+    """Return the rows of the DNS within the times of their statistics; the fine one starts from the coarse one.
+
+    Arguments:
+        folder: results.
+        with_fine: whether to have the fine one at all.
+    """
     coarse, last = simulate(COARSE, folder)
-    coarse_space, fine_space = (
-        SpectralSpace(Grid((resolution.points,) * 3, (2 * math.pi,) * 3), dtype=torch.float32)
-        for resolution in (COARSE, FINE)
-    )
-    fine, _ = simulate(FINE, folder, start_from=coarse_space.resample(last, fine_space))
-    return {
-        resolution: [row for row in rows if row["time"] >= resolution.start]
-        for resolution, rows in ((COARSE, coarse), (FINE, fine))
-    }
+    rows = {COARSE: coarse}
+    if with_fine:
+        coarse_space, fine_space = (
+            SpectralSpace(Grid((resolution.points,) * 3, (2 * math.pi,) * 3), dtype=torch.float32)
+            for resolution in (COARSE, FINE)
+        )
+        rows[FINE], _ = simulate(FINE, folder, start_from=coarse_space.resample(last, fine_space))
+    return {resolution: [row for row in found if row["time"] >= resolution.start] for resolution, found in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,8 @@ class Statistics:
         longitudinal: D_LL, `(distance,)`.
         transverse: D_NN.
         isotropic: D_LL + ½ r dD_LL/dr.
+        free_transverse: D_NN of the velocity without the forced shells.
+        free_isotropic: D_LL + ½ r dD_LL/dr of the same.
     """
 
     skewness: float
@@ -165,11 +179,18 @@ class Statistics:
     longitudinal: Array
     transverse: Array
     isotropic: Array
+    free_transverse: Array
+    free_isotropic: Array
 
-    def anisotropy(self, farthest: float) -> float:
-        """Return the largest relative deviation of D_NN from the isotropic relation, η ≤ r ≤ `farthest` L."""
-        near = self.distance <= farthest * self.integral_length * (1 + 1e-9)
-        return float(np.abs(self.transverse / self.isotropic - 1)[near].max())
+    @property
+    def anisotropy(self) -> float:
+        """Largest relative deviation of D_NN from the isotropic relation, η ≤ r ≤ L."""
+        return float(np.abs(self.transverse / self.isotropic - 1).max())
+
+    @property
+    def free_anisotropy(self) -> float:
+        """The same of the velocity without the forced shells."""
+        return float(np.abs(self.free_transverse / self.free_isotropic - 1).max())
 
 
 def statistics(resolution: Resolution, rows: list[Row]) -> Statistics:
@@ -187,6 +208,9 @@ def statistics(resolution: Resolution, rows: list[Row]) -> Statistics:
     first, second, relation = structure_functions(
         column("longitudinal").mean(axis=0), column("transverse").mean(axis=0), distance
     )
+    _, free_second, free_relation = structure_functions(
+        column("free_longitudinal").mean(axis=0), column("free_transverse").mean(axis=0), distance
+    )
     spectrum = column("spectrum").mean(axis=0)
     return Statistics(
         skewness=float(derivative_skewness(derivative_square=square.mean(), derivative_cube=cube.mean())),
@@ -203,4 +227,6 @@ def statistics(resolution: Resolution, rows: list[Row]) -> Statistics:
         longitudinal=first,
         transverse=second,
         isotropic=relation,
+        free_transverse=free_second,
+        free_isotropic=free_relation,
     )

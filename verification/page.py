@@ -39,6 +39,7 @@ class Found:
         stations: what each closure's LES has at the stations.
         unprepared: the same of dynamic Smagorinsky from random phases.
         forced: statistics of forced turbulence by number of points.
+        missing: names of simulations that are not finished.
     """
 
     vortex: Mapping[taylor_green.Case, list[Row]]
@@ -46,6 +47,7 @@ class Found:
     stations: Mapping[str, Stations]
     unprepared: Stations
     forced: Mapping[int, Statistics]
+    missing: Sequence[str] = ()
 
 
 def write_page(found: Found) -> None:
@@ -56,8 +58,11 @@ def write_page(found: Found) -> None:
         for precision in ("float32", "float64")
     )
     skewness = [number(row["skewness"], 2) for row in found.preparation[:: max(1, len(found.preparation) // 4)]]
-    text = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined).render(
+    text = jinja2.Template(
+        TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined, trim_blocks=True
+    ).render(
         criteria=_criteria(found, peers),
+        missing=", ".join(found.missing),
         reference=f"{taylor_green.REFERENCE_PEAK:.5e} at t = {taylor_green.REFERENCE_TIME}",
         vortex=_vortex(found.vortex),
         precision=number(float(np.abs(single / double - 1).max()), 2),
@@ -133,12 +138,12 @@ def _forced(forced: Mapping[int, Statistics]) -> str:
             number(found.resolution),
             number(found.duration, 2),
             f"{number(found.skewness)} ({number(found.skewness_range[0], 2)} … {number(found.skewness_range[1], 2)})",
-            f"{100 * found.anisotropy(0.3):.1f} %",
-            f"{100 * found.anisotropy(1.0):.1f} %",
+            f"{100 * found.anisotropy:.0f} %",
+            f"{100 * found.free_anisotropy:.1f} %",
         )
         for points, found in forced.items()
     ]
-    relation = ("isotropic relation, r ≤ 0.3 L", "r ≤ L")
+    relation = ("deviation from the isotropic relation", "without the forced shells")
     headings = ("points", "R_λ", "k_max η", "turnover times", "skewness (single states)", *relation)
     return _table(headings, rows)
 
