@@ -72,7 +72,7 @@ def _taylor_green(vortex: Mapping[taylor_green.Case, list[Row]]) -> Figure:
         )
         axes.set_xlabel("time")
         axes.set_ylim(0, None)
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right", fontsize=7)
     left.set_ylabel("−dE/dt")
     return figure
 

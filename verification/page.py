@@ -63,7 +63,7 @@ def write_page(found: Found) -> None:
     ).render(
         criteria=_criteria(found, peers),
         missing=", ".join(found.missing),
-        reference=f"{taylor_green.REFERENCE_PEAK:.5e} at t = {taylor_green.REFERENCE_TIME}",
+        reference=f"{number(taylor_green.REFERENCE_PEAK, 6)} at t = {taylor_green.REFERENCE_TIME}",
         vortex=_vortex(found.vortex),
         precision=number(float(np.abs(single / double - 1).max()), 2),
         points=POINTS,
@@ -91,7 +91,7 @@ def _criteria(found: Found, peers: dict[str, Any]) -> str:
         excess, delay = height / taylor_green.REFERENCE_PEAK - 1, time - taylor_green.REFERENCE_TIME
         what = f"Taylor–Green vortex, Re 1600, {case.points}³ points, no model: peak of −dE/dt, its time"
         met = abs(excess) <= 0.05 and abs(delay) <= 0.3
-        rows.append((what, "within 5 % and 0.3", f"{_percent(excess)}, {delay:+.2f}", _verdict(met)))
+        rows.append((what, "within 5 % and 0.3", f"{_percent(excess)}, {_signed(delay)}", _verdict(met)))
     error = float(energy_errors(found.stations["dynamic_smagorinsky"], STATIONS[2]).mean())
     what = "Comte-Bellot & Corrsin: energy at station 171, dynamic Smagorinsky"
     rows.append((what, "within 10 %", _percent(error), _verdict(abs(error) <= 0.1)))
@@ -179,6 +179,10 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:+.1f} %".replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _verdict(met: bool) -> str:
