@@ -18,12 +18,13 @@ from eddymark.closures.build import build_closure
 from eddymark.config.schema import Closure as ClosureConfiguration
 from eddymark.config.schema import Forcing
 from eddymark.filters import filter_width
-from eddymark.flows.comte_bellot_corrsin import STATION_TIMES, STATIONS, VISCOSITY, energy_density
 from eddymark.grid import Grid, SpectralSpace
+from eddymark.initial_spectra import STATIONS
 from eddymark.randomness import generator
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.statistics.structure import derivative_skewness, longitudinal_derivative_moments
 from verification.marching import Row, Simulation, sources
+from verification.stations import STATION_TIMES, VISCOSITY, energy_density
 
 POINTS = 64
 MEMBERS = 2

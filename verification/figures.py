@@ -10,12 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eddymark.flows.comte_bellot_corrsin import STATIONS, measured_spectrum
+from eddymark.initial_spectra import STATIONS
 from eddymark.records import write_atomically
 from eddymark.report.style import COLD, GREYS, LES_DASHES, WARM, Style, plotting, to_svg
 from verification import taylor_green
 from verification.forced_isotropic import Statistics
 from verification.marching import Row
+from verification.stations import measured_spectrum
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 

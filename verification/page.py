@@ -11,8 +11,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from eddymark.flows.comte_bellot_corrsin import STATIONS
 from eddymark.grid import Grid
+from eddymark.initial_spectra import STATIONS
 from eddymark.records import write_atomically
 from eddymark.report.text import number
 from eddymark.statistics.spectra import spectrum_error

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eddymark.closures import CLOSURES
-from eddymark.flows.comte_bellot_corrsin import STATION_TIMES, STATIONS, VISCOSITY, energy_density, measured_spectrum
+from eddymark.initial_spectra import STATIONS
 from verification.comte_bellot_corrsin import (
     MODELS,
     energy_errors,
@@ -18,6 +18,7 @@ from verification.comte_bellot_corrsin import (
     shell_energies,
     simulate,
 )
+from verification.stations import STATION_TIMES, VISCOSITY, energy_density, measured_spectrum
 
 
 def test_spectra_go_through_the_measurements_in_flow_units() -> None:
