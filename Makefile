@@ -11,7 +11,7 @@ SMOKE_RESULTS ?= results/smoke
 SMOKE := --configfile config/experiments/smoke.yaml --config results=$(SMOKE_RESULTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help report repro smoke test faults reruns test-slurm lint format bench bench-peers pictures clean
+.PHONY: help report repro smoke test faults reruns test-slurm lint format bench bench-peers verify pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ bench: $(VENV)/installed ## measure speed and memory
 
 bench-peers: .peers/installed ## time a solver step beside those of other packages (in .peers, an environment of its own)
 	.peers/bin/python benchmarks/peers.py
+
+verify: $(VENV)/installed .peers/installed ## compare solver and closures with references from elsewhere; writes docs/verification.md (1 h)
+	.peers/bin/python -m benchmarks.agreement
+	$(BIN)/python -m verification
 
 pictures: report ## remake the pictures in docs/ from the report and the workflow (needs graphviz)
 	$(BIN)/snakemake --cores 1 --rulegraph --forceall | dot -Tsvg > docs/images/workflow.svg

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 FOLDER = Path(__file__).parent
-OTHERS = ("run", "peers")  # peers.py needs packages of its own: make bench-peers
+OTHERS = ("run", "peers", "agreement")  # they need packages of their own: make bench-peers, make verify
 PACKAGES = ("torch", "numpy", "numba", "pyfftw", "pytorch-lightning", "neuraloperator")
 
 

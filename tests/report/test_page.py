@@ -173,6 +173,13 @@ def test_the_chance_level_is_a_line_in_the_error_growth(folder: Path) -> None:
     assert "<!-- chance: unrelated DNS states -->" in drawing
 
 
+def test_the_threshold_of_correlation_and_the_unit_of_time_are_stated(outline: Outline) -> None:
+    """A decorrelation time says nothing without the correlation that counts as lost and the unit."""
+    assert "Where the correlation falls below 0.80 (dashed; markers) the forecast counts as lost" in outline.text
+    caption = outline.text.partition("the forecast counts as lost")[2]
+    assert "turnover times" in caption[:400]
+
+
 def test_the_share_of_shells_that_a_constraint_rescales_is_stated(outline: Outline) -> None:
     stated = "rescales the energy of some of the resolved shells on every step: 40.0 % of them in constrained_noise."
     assert outline.text.count(stated) == 2

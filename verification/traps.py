@@ -1,0 +1,166 @@
+"""Mistakes found in published code of this field, and the tests which would notice them here."""
+
+from __future__ import annotations
+
+TRAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "T1",
+        "physical arguments swapped because they are given by position",
+        (
+            "tests/verification/test_traps.py::test_physical_arguments_can_only_be_given_by_name",
+            "tests/closures/test_properties.py::test_constants_can_only_be_given_by_name",
+        ),
+    ),
+    (
+        "T2",
+        "transforms normalised differently there and back: a divergence 32³ times too small",
+        (
+            "tests/test_grid.py::test_transforms_are_inverse_to_each_other",
+            "tests/test_grid.py::test_coefficients_are_amplitudes",
+            "tests/test_grid.py::test_parseval",
+            "tests/statistics/test_balance.py::test_relative_divergence_is_the_ratio_of_rms_values",
+        ),
+    ),
+    (
+        "T3",
+        "a relative L2 error that is divided by √(number of frames), summed over the batch, or of another norm",
+        (
+            "tests/statistics/test_errors.py::test_relative_l2_error_of_a_scaled_field_is_its_excess_per_trajectory_and_time",
+            "tests/statistics/test_errors.py::test_relative_l2_error_takes_the_norm_over_all_components",
+            "tests/training/test_objective.py::test_loss_is_the_relative_error_per_sample_and_time_averaged",
+        ),
+    ),
+    (
+        "T4",
+        "periodic coordinates that hold both end points",
+        (
+            "tests/verification/test_traps.py::test_periodic_coordinates_leave_the_right_end_point_out",
+            "tests/operators/test_fno.py::test_commutes_with_translations",
+        ),
+    ),
+    (
+        "T5",
+        "windows of one trajectory in training and test, or the best epoch chosen on test data",
+        (
+            "tests/flows/test_flows.py::test_splits_never_overlap_and_keep_the_gap",
+            "tests/training/test_train.py::test_validation_and_test_data_leave_training_untouched",
+        ),
+    ),
+    (
+        "T6",
+        "networks that go on learning statistics while they are tested",
+        (
+            "tests/operators/test_build.py::test_shipped_operators_have_no_batch_normalisation",
+            "tests/operators/test_fno.py::test_inference_is_deterministic_and_leaves_training_possible",
+        ),
+    ),
+    (
+        "T7",
+        "padding with zeros in a periodic flow",
+        ("tests/operators/test_convolutional.py::test_commutes_with_translations_across_the_boundary",),
+    ),
+    (
+        "T8",
+        "modes counted per sign or in total, corner blocks that are missing",
+        (
+            "tests/operators/test_fno.py::test_each_corner_block_acts_on_its_own_modes",
+            "tests/operators/test_fno.py::test_equals_full_transforms_mode_by_mode",
+            "tests/operators/test_fno.py::test_equals_the_convolution_of_neuraloperator",
+        ),
+    ),
+    (
+        "T9",
+        "scales fitted to data other than those of the training, or not kept with the weights",
+        (
+            "tests/training/test_train.py::test_normaliser_is_fitted_to_the_training_data",
+            "tests/stepping/test_steppers.py::test_surrogate_scales_come_from_the_windows_and_are_stored",
+        ),
+    ),
+    (
+        "T10",
+        "a schedule of the learning rate that is never stepped or not resumed",
+        (
+            "tests/training/test_train.py::test_the_optimiser_uses_the_learning_rate_of_the_history",
+            "tests/training/test_train.py::test_a_killed_training_resumes_to_the_identical_result",
+        ),
+    ),
+    (
+        "T11",
+        "a best epoch that is the last one because its record is forgotten",
+        (
+            "tests/training/test_train.py::test_best_epoch_is_remembered_when_later_ones_improve_on_worse_ones",
+            "tests/training/test_train.py::test_stored_weights_are_the_best_average_and_give_its_validation_error",
+        ),
+    ),
+    (
+        "T12",
+        "runs with other parameters that overwrite each other",
+        ("tests/test_plan.py::test_a_change_alters_the_signatures_of_what_depends_on_it",),
+    ),
+    (
+        "T13",
+        "an odd derivative of the Nyquist mode; a safe inverse Laplacian that damps the mean flow",
+        (
+            "tests/test_grid.py::test_odd_derivative_of_the_nyquist_mode_is_zero",
+            "tests/test_grid.py::test_projection_makes_solenoidal_keeps_the_mean_and_is_idempotent",
+            "tests/solvers/test_periodic.py::test_mean_flow_is_not_damped_by_viscosity",
+        ),
+    ),
+    (
+        "T14",
+        "optimisation at test time that is left out of the cost",
+        (
+            "tests/statistics/test_cost.py::test_timing_alternates_between_steppers_and_orders_them",
+            "tests/statistics/test_cost.py::test_every_output_starts_from_a_given_state_and_never_from_what_the_stepper_made",
+        ),
+    ),
+    (
+        "T15",
+        "layers that are not connected to the output",
+        (
+            "tests/operators/test_fno.py::test_every_parameter_gets_a_gradient",
+            "tests/operators/test_convolutional.py::test_every_parameter_gets_a_gradient",
+            "tests/closures/test_closures.py::test_every_fitted_constant_receives_a_gradient",
+        ),
+    ),
+    (
+        "T16",
+        "given initial states that enter the score",
+        (
+            "tests/statistics/test_measure.py::test_initial_state_and_spin_up_enter_neither_averages_nor_errors",
+            "tests/statistics/test_measure.py::test_window_includes_its_ends_and_never_the_initial_state",
+        ),
+    ),
+    (
+        "T17",
+        "a correlation threshold or a unit of time that is not stated",
+        (
+            "tests/report/test_page.py::test_the_threshold_of_correlation_and_the_unit_of_time_are_stated",
+            "tests/statistics/test_errors.py::test_decorrelation_time_is_the_interpolated_first_crossing",
+        ),
+    ),
+    (
+        "–",
+        "a Runge–Kutta method of lower order than its name (classical weights in a low-storage recursion)",
+        ("tests/solvers/test_time_integration.py::test_order_of_convergence",),
+    ),
+    (
+        "–",
+        "an infinite gradient of |S| where the strain rate vanishes",
+        ("tests/closures/test_properties.py::test_gradients_are_finite_at_rest_and_right_in_turbulence",),
+    ),
+    (
+        "–",
+        "a residual that differentiates stored frames in time instead of the solver's own tendency",
+        ("tests/solvers/test_periodic.py::test_tendency_is_the_derivative_of_the_solution_and_is_differentiable",),
+    ),
+    (
+        "–",
+        "held shells that multiply divergence and what the real transform never sees, until they take over",
+        (
+            "tests/solvers/test_forcing.py::test_held_shells_do_not_multiply_what_the_transform_cannot_see",
+            "tests/solvers/test_forcing.py::test_long_single_precision_run_stays_at_its_statistics",
+        ),
+    ),
+)
+"""Number in the project's list of recurring mistakes (T1–T17; – for others), what goes wrong, and tests."""
