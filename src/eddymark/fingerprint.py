@@ -25,10 +25,17 @@ _NAMES_ONLY = (
     "eddymark.plan",
     "eddymark.progress",
     "eddymark.records",
+    "eddymark.source_cache",
     "eddymark.source_data",
     "eddymark.stages",
 )
 """Modules that cannot change a result: they start jobs, describe or watch them, or map names to paths."""
+
+_KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {}
+"""Digest and imports of modules by the digest of what their files hold, as other processes found them."""
+
+_READ: dict[str, tuple[str, tuple[str, ...]]] = {}
+"""The same for the files that this process has looked at."""
 
 
 class SourceTree:
@@ -113,21 +120,50 @@ def _distribution(top: str) -> importlib.metadata.Distribution | None:
     try:
         return importlib.metadata.distribution(top)
     except importlib.metadata.PackageNotFoundError:
-        names = importlib.metadata.packages_distributions().get(top, [])
-        return importlib.metadata.distribution(names[0]) if names else None
+        # `importlib.metadata.packages_distributions` would parse the metadata of every distribution there is.
+        return next(filter(lambda found: _installed(found, top), importlib.metadata.distributions()), None)
+
+
+def _installed(distribution: importlib.metadata.Distribution, top: str) -> bool:
+    """Return whether a distribution has brought a top package or module."""
+    names = (distribution.read_text("top_level.txt") or "").split()
+    record = distribution.read_text("RECORD") or ""
+    return top in names or any(f"\n{top}{rest}" in f"\n{record}" for rest in ("/", ".py,"))
 
 
 def _is_names_only(module: str) -> bool:
     return module in _NAMES_ONLY or module.startswith("eddymark.config.")
 
 
+def learn(known: Mapping[str, tuple[str, Iterable[str]]]) -> None:
+    """Take over what another process has learnt about source files."""
+    _KNOWN.update({key: (digest, tuple(imports)) for key, (digest, imports) in known.items()})
+
+
+def learnt() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return what this process knows of the files it looked at: digest of the code and imports, by that of the file."""
+    return dict(_READ)
+
+
 @cache
 def _read(path: Path, _modified: int, module: str) -> tuple[str, tuple[str, ...]]:
     """Return the digest of a file's code and the dotted names which it imports."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+    content = path.read_bytes()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    imports = tuple(dict.fromkeys(_imports(tree, package)))
-    return hashlib.sha256(_canonical(tree).encode()).hexdigest(), imports
+    key = hashlib.sha256(f"{_own_digest()} {package} ".encode() + content).hexdigest()
+    if key in _KNOWN:
+        _READ[key] = _KNOWN[key]
+    else:
+        tree = ast.parse(content, filename=str(path))
+        imports = tuple(dict.fromkeys(_imports(tree, package)))
+        _READ[key] = hashlib.sha256(_canonical(tree).encode()).hexdigest(), imports
+    return _READ[key]
+
+
+@cache
+def _own_digest() -> str:
+    """Return a digest of this file: what is learnt depends on how fingerprints are made."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

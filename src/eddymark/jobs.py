@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import datetime
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -28,6 +30,7 @@ from eddymark.plan import find_job, plan
 from eddymark.progress import kept_in
 from eddymark.ranks import this_rank
 from eddymark.records import provenance, publish, read_measured, upstream_digests, write_atomically
+from eddymark.source_cache import kept_fingerprints
 from eddymark.work import CHECKPOINTS, FAILURE, LOCK, PROGRESS, work_folder
 
 STOP_WITH_PARENT = "EDDYMARK_STOP_WITH_PARENT"
@@ -64,7 +67,8 @@ def running(
     Raises:
         EddymarkError: if there is no such job, its inputs are missing, it is running already, or it fails.
     """
-    jobs = plan(experiment)
+    with kept_fingerprints(results):
+        jobs = plan(experiment)
     job = find_job(jobs, folder)
     require_writable(results)
     work = work_folder(job, results)
@@ -196,6 +200,8 @@ def _prepare_process(threads: int, stage: str) -> None:
         c_library = ctypes.CDLL(None)
         c_library.mallopt(_MALLOPT_MMAP_THRESHOLD, _LARGEST_INT)
         c_library.mallopt(_MALLOPT_TRIM_THRESHOLD, _LARGEST_INT)
+    # When all is written, taking apart what large libraries have built takes as long as half of their imports.
+    atexit.register(gc.freeze)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, partial(_terminate, stage))
     if os.environ.get(STOP_WITH_PARENT):

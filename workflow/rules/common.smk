@@ -19,6 +19,7 @@ from eddymark.locks import locked_outputs, release_stale_locks
 from eddymark.pipeline import write_plan
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
+from eddymark.source_cache import kept_fingerprints
 from eddymark.trial import try_out
 
 
@@ -69,7 +70,8 @@ MADE_BY_OTHERS = (
 )
 
 EXPERIMENT = load()
-JOBS = plan(EXPERIMENT)
+with kept_fingerprints(Path(RESULTS)):
+    JOBS = plan(EXPERIMENT)
 try:
     if workflow.is_main_process:
         require_writable(Path(RESULTS))
