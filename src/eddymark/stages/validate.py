@@ -66,9 +66,9 @@ def run(
     every step: the definition of the flow holds the energy of these shells.
 
     What is measured goes into the job's record: `rollout_seconds`, and `peak_memory_bytes`, how much memory grew while
-    the stepper was built and made its first outputs for all test states (`statistics.cost.measure_memory`): weights,
-    constants and work space, without the stored trajectories, which are equally large for all, and before any
-    statistics are computed. Noise controls also read training data.
+    the stepper was built and made its first outputs for all test states (`statistics.cost.measure_memory`) once more:
+    weights, constants and work space, without libraries and compiled code, without the stored trajectories, which are
+    equally large for all, and before any statistics are computed. Noise controls also read training data.
 
     Arguments:
         experiment: the experiment.
@@ -157,6 +157,8 @@ def _build(experiment: Experiment, flow_name: str, stepper: str, past: Tensor, *
         rollout(built, _initial(built, past, experiment), MEMORY_OUTPUTS)
         return built
 
+    # Libraries and compiled code are loaded once per process, however many steppers there are.
+    first_outputs()
     return measure_memory(select_device(experiment), first_outputs)
 
 

@@ -98,7 +98,8 @@ def measure_memory(device: torch.device, work: Callable[[], Result]) -> tuple[Re
     """Return what a piece of work returns and how many bytes it made memory grow at its peak.
 
     On a GPU that is the peak of all arrays less those that were there before. On a CPU it is the growth of the
-    process's resident memory (`eddymark.memory.memory_growth`), which includes what libraries set up on first use.
+    process's resident memory (`eddymark.memory.memory_growth`), which includes what libraries set up on first use:
+    do the work once before, if that shall not count.
 
     Arguments:
         device: where the work is done.
