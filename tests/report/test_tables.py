@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from eddymark.report.collect import FlowResults, collect
+from eddymark.report.quality import quality
 from eddymark.report.standings import DECORRELATION, SPECTRUM, Estimate, Standing
-from eddymark.report.tables import Column, columns, quality
+from eddymark.report.tables import Column, columns
 from tests.report.conftest import Tree
 
 

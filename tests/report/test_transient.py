@@ -9,7 +9,7 @@ import pytest
 
 from eddymark.report.collect import FlowResults, collect
 from eddymark.report.page import Report, build
-from eddymark.report.tables import quality
+from eddymark.report.quality import quality
 from tests.report.fakes import TEST_LENGTH, flow_mapping
 from tests.report.synthetic import write_tree
 

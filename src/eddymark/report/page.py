@@ -17,18 +17,17 @@ from eddymark.report.animation import Animation, animation
 from eddymark.report.collect import FlowResults, Record, Results
 from eddymark.report.figures import apriori
 from eddymark.report.figures.view import View
+from eddymark.report.quality import Quality, quality
 from eddymark.report.standings import Standing, displayed, standings
 from eddymark.report.style import Figure, Styles, plotting
 from eddymark.report.tables import (
     Column,
-    Quality,
     columns,
     comparison_frame,
     failures,
     headline,
     headline_frame,
     jobs,
-    quality,
     stages,
 )
 from eddymark.report.verdict import Verdict, verdict
