@@ -38,8 +38,8 @@ smoke: $(VENV)/installed ## run every stage of both flows at the smallest size, 
 	$(BIN)/snakemake --cores $(CORES) $(SMOKE)
 	@echo "The report is $(SMOKE_RESULTS)/report/index.html"
 
-test: $(VENV)/installed ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/installed ## run all tests, in up to four processes
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 faults: $(VENV)/installed ## kill the smoke run at KILLS random moments and compare with an undisturbed one (15 min)
 	$(BIN)/python -m tests.faults.kills --kills $(KILLS) $(if $(SEED),--seed $(SEED))
