@@ -50,7 +50,7 @@ def test_check_looks_into_the_files_of_a_source(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run("check", "--configfile", configuration(tmp_path, dataset(interval=0.16))) == 0
-    assert "kolmogorov: 11 jobs, trajectories: 2 train, 2 validation, 2 test" in capsys.readouterr().out
+    assert "kolmogorov: 14 jobs, trajectories: 2 train, 2 validation, 2 test" in capsys.readouterr().out
     assert run("apriori", "kolmogorov", "--configfile", tmp_path / "config" / "config.yaml") == 1
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith("eddymark: no job kolmogorov/validate/apriori in the experiment; there are: ")

@@ -119,8 +119,6 @@ def test_costs_are_measured_for_all_that_compete(smoke: Path, flow: str) -> None
     assert (cost["seconds_per_turnover_time"] > 0).all()
     assert (cost["low"] <= cost["seconds_per_turnover_time"]).all()
     assert cost["threads"].eq(1).all()
-    median = cost[cost["batch"] == 1].set_index("stepper")["seconds_per_turnover_time"]
-    assert median["dynamic_smagorinsky"] > median["no_model"]
 
 
 def test_the_page_is_one_file_with_every_stepper_and_no_link_to_the_net(smoke: Path, scores: pd.DataFrame) -> None:
