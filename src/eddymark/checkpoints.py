@@ -8,13 +8,14 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from eddymark.errors import EddymarkError
 from eddymark.records import write_atomically
 
 SECONDS = "EDDYMARK_CHECKPOINT_SECONDS"
-"""Environment variable with the shortest time between two checkpoints; 0: one after every output."""
+"""Environment variable with the shortest time between two checkpoints; 0: one whenever there can be one."""
 
 MANIFEST = "checkpoint.json"
 _DEFAULT_SECONDS = 60.0
@@ -37,13 +38,13 @@ class Checkpoint:
     Arguments:
         done: finished units of work.
         state: tensors that the next unit starts from.
-        parts: what has been made so far, one tensor per entry.
+        parts: what has been made so far, one tensor per entry, read as it is asked for.
         facts: anything else, as JSON has it.
     """
 
     done: int
     state: dict[str, Tensor]
-    parts: dict[str, list[Tensor]]
+    parts: dict[str, Iterable[Tensor]]
     facts: dict[str, Any]
 
 
@@ -52,7 +53,8 @@ class Checkpoints:
 
     Each file is written beside its place, flushed to the disk and renamed. The manifest, which comes last, names the
     files of the checkpoint with their digests, so that a kill at any moment leaves the previous checkpoint or the new
-    one. What was stored once (`parts`) is not written again.
+    one. What was stored once (`parts`) is not written again, and what a computation has written to files of its own
+    (`written`) is not copied.
 
     Arguments:
         folder: where the files are.
@@ -98,6 +100,7 @@ class Checkpoints:
         state: Mapping[str, Tensor],
         parts: Mapping[str, Sequence[Tensor]],
         facts: Mapping[str, Any] | None = None,
+        written: Sequence[Path] = (),
     ) -> None:
         """Store a checkpoint in the place of the previous one; if there is no room, say so and keep the previous one.
 
@@ -106,6 +109,8 @@ class Checkpoints:
             state: tensors that the next unit starts from.
             parts: everything made so far, in lists that only ever grow; the entries of a list have equal shapes.
             facts: anything else that JSON can hold.
+            written: other complete files in the folder, at any depth, that the computation goes on from; all that this
+                process has written.
         """
         began = time.monotonic()
         fresh = {name: list(entries[self._stored.get(name, 0) :]) for name, entries in parts.items()}
@@ -114,8 +119,11 @@ class Checkpoints:
             f"state-{done:08d}.safetensors": dict(state),
         }
         try:
-            files = {name: digest for name, digest in self._files.items() if name.startswith("part-")}
+            files = {name: digest for name, digest in self._files.items() if not name.startswith("state-")}
             files |= {name: self._write(name, content) for name, content in tensors.items() if content}
+            for path in written:
+                if (name := path.relative_to(self.folder).as_posix()) not in files:
+                    files[name] = _durable_digest(path)
             content = {
                 "key": self._key,
                 "done": done,
@@ -144,30 +152,36 @@ class Checkpoints:
             if not (self.folder / name).is_file() or _digest(self.folder / name) != digest:
                 raise _UnusableError(f"{name} is damaged")
         state: dict[str, Tensor] = {}
-        parts: dict[str, list[Tensor]] = {}
+        counts: Counter[str] = Counter()
         for name in sorted(content["files"]):
-            loaded = load_file(self.folder / name)
             if name.startswith("state-"):
                 # A copy is aligned in memory like any other tensor; a transform of the file's own bytes could round
                 # differently.
-                state = {key: value.clone() for key, value in loaded.items()}
-            else:
-                for key, value in loaded.items():
-                    parts.setdefault(key, []).extend(value)
+                state = {key: value.clone() for key, value in load_file(self.folder / name).items()}
+            elif name.startswith("part-"):
+                with safe_open(self.folder / name, framework="pt") as file:
+                    keys = list(file.keys())
+                    counts.update({key: file.get_slice(key).get_shape()[0] for key in keys})
         self._files = content["files"]
-        self._stored = {name: len(entries) for name, entries in parts.items()}
+        self._stored = dict(counts)
+        parts: dict[str, Iterable[Tensor]] = {key: self._parts(key) for key in counts}
         self.seconds_before = content["seconds"]
         self._remove_others()
         return Checkpoint(content["done"], state, parts, content["facts"])
+
+    def _parts(self, key: str) -> Iterator[Tensor]:
+        """Yield the stored entries of a list, a file at a time."""
+        for name in sorted(name for name in self._files if name.startswith("part-")):
+            with safe_open(self.folder / name, framework="pt") as file:
+                if key in set(file.keys()):
+                    yield from file.get_tensor(key)
 
     def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
         """Write tensors to a file and return its digest."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{name}"
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary)
-        with temporary.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
+        digest = _durable_digest(temporary)
         os.replace(temporary, self.folder / name)
         return digest
 
@@ -198,6 +212,14 @@ def _interval() -> float:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _durable_digest(path: Path) -> str:
+    """Return the digest of a file and make sure that the file is on the disk."""
+    digest = _digest(path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return digest
 
 
 def _text_digest(content: Mapping[str, Any]) -> str:
