@@ -1,13 +1,16 @@
 """One Navier–Stokes step beside those of other pseudo-spectral solvers in Python, alternately in one process.
 
-All use one thread and the 2/3 rule on the same grid. fluidsim integrates the linear terms exactly and takes the
-classical Runge–Kutta method like this package, so that its fields are compared as well; exponax takes the exponential
-Runge–Kutta method of fourth order, also with four right-hand sides. The time is that of the processor: another job on
-the machine delays it much less than the clock on the wall.
+All use one thread and the 2/3 rule on the same grid and keep their state in spectral space. Times are those of the
+processor per step and trajectory, the shortest of several: another job on the machine delays them much less than the
+clock on the wall. A batch is advanced in the way that each solver has for it: one after the other here, by `jax.vmap`
+in exponax and jax-cfd; fluidsim has none, a batch costs it as many simulations. That the fields agree is checked by
+`benchmarks/agreement.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import os
 import platform
@@ -15,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib import metadata
+from typing import Any
 
 os.environ |= {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 if hasattr(os, "sched_setaffinity"):
@@ -23,40 +27,56 @@ os.environ.setdefault("FLUIDSIM_PATH", tempfile.mkdtemp())
 
 import exponax
 import jax
-import numpy as np
 import torch
+from jax_cfd.base import grids
+from jax_cfd.spectral import equations, time_stepping
 
 from eddymark.grid import Grid
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.time_integration import TimeIntegration
 
 VISCOSITY, STEP = 0.02, 1e-3
-STEPS = 5
-"""Steps that are timed together."""
-REPEATS = int(os.environ.get("REPEATS", "15"))
-SHAPES = [(256, 256), (512, 512), (64, 64, 64), (128, 128, 128)]
-Step = Callable[[], object]
+RIGHT_HAND_SIDES = {"eddymark": 4, "exponax": 4, "fluidsim": 4, "jax-cfd": 5}
+"""Of a step: classical Runge–Kutta, exponential Runge–Kutta of fourth order, and the five stages of jax-cfd's."""
+SECONDS = 12.0
+"""How long the solvers take turns on each grid, at least `TURNS` times."""
+TURNS = 3
+SHAPES = [
+    ((256, 256), 1),
+    ((256, 256), 8),
+    ((512, 512), 1),
+    ((64, 64, 64), 1),
+    ((64, 64, 64), 8),
+    ((128, 128, 128), 1),
+    ((128, 128, 128), 8),
+]
+Steps = Callable[[], object]
 
 
-def initial(shape: tuple[int, ...]) -> tuple[NavierStokes, torch.Tensor]:
-    """Return the equations in double precision and a smooth solenoidal state."""
-    solver = NavierStokes(Grid(shape, (2 * math.pi,) * len(shape)), viscosity=VISCOSITY)
+def initial(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[NavierStokes, torch.Tensor]:
+    """Return the equations and a smooth solenoidal state."""
+    solver = NavierStokes(Grid(shape, (2 * math.pi,) * len(shape)), viscosity=VISCOSITY, dtype=dtype)
     space = solver.space
-    noise = torch.randn((1, len(shape), *shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = torch.randn((1, len(shape), *shape), generator=torch.Generator().manual_seed(0), dtype=dtype)
     spectrum = space.project(space.to_spectral(noise)) * torch.exp(-space.wavenumber_squared / 18)
     spectrum[(..., *(0,) * len(shape))] = 0
     return solver, spectrum / spectrum.abs().max() / 4
 
 
-def own(shape: tuple[int, ...], dtype: torch.dtype) -> Step:
+def own(shape: tuple[int, ...], batch: int, dtype: torch.dtype, steps: int) -> Steps:
     """Return some steps of this package, as an output interval has them."""
-    solver = NavierStokes(Grid(shape, (2 * math.pi,) * len(shape)), viscosity=VISCOSITY, dtype=dtype)
-    spectrum = initial(shape)[1].to(dtype.to_complex())
-    return lambda: TimeIntegration("runge_kutta_4", 1.0).advance(solver, spectrum, STEPS * STEP, steps=STEPS)
+    solver, spectrum = initial(shape, dtype)
+    spectrum = spectrum.expand(batch, *spectrum.shape[1:]).contiguous()
+
+    def advance() -> None:
+        with torch.inference_mode():
+            TimeIntegration("runge_kutta_4", 1.0).advance(solver, spectrum, steps * STEP, steps=steps)
+
+    return advance
 
 
-def fluidsim_simulation(shape: tuple[int, ...]) -> object:
-    """Return a simulation of fluidsim from the same state."""
+def fluidsim_steps(shape: tuple[int, ...], steps: int) -> Steps:
+    """Return some steps of fluidsim, which computes in double precision."""
     if len(shape) == 3:
         from fluidsim.solvers.ns3d.solver import Simul
     else:
@@ -70,89 +90,92 @@ def fluidsim_simulation(shape: tuple[int, ...]) -> object:
     parameters.time_stepping.USE_CFL = False
     parameters.time_stepping.deltat0 = STEP
     parameters.time_stepping.type_time_scheme = "RK4"
-    parameters.init_fields.type = "in_script"
+    parameters.init_fields.type = "noise"
     parameters.output.HAS_TO_SAVE = False
-    simulation = Simul(parameters)
-    solver, spectrum = initial(shape)
-    velocity = solver.space.to_physical(spectrum)[0].numpy()
-    if len(shape) == 3:  # its arrays have the axes z, y, x
-        fields = {f"v{name}": np.ascontiguousarray(velocity[i].T) for i, name in enumerate("xyz")}
-        simulation.state.init_statephys_from(**fields)
-        simulation.state.statespect_from_statephys()
-    else:
-        rotation = solver.space.to_physical(solver.space.vorticity(spectrum))[0, 0].numpy()
-        simulation.state.init_statephys_from(rot=np.ascontiguousarray(rotation.T))
-        simulation.state.statespect_from_statephys()
-    return simulation
+    with contextlib.redirect_stdout(io.StringIO()):
+        advance = Simul(parameters).time_stepping.one_time_step_computation
+    return lambda: [advance() for _ in range(steps)]
 
 
-def fluidsim_difference(shape: tuple[int, ...]) -> float:
-    """Return the largest difference of the velocity (2-D: vorticity) after ten steps, relative to its maximum."""
-    simulation = fluidsim_simulation(shape)
-    for _ in range(10):
-        simulation.time_stepping.one_time_step_computation()
-    simulation.state.statephys_from_statespect()
-    solver, spectrum = initial(shape)
-    with torch.inference_mode():
-        spectrum = TimeIntegration("runge_kutta_4", 1.0).advance(solver, spectrum, 10 * STEP, steps=10)
-    if len(shape) == 3:
-        expected = solver.space.to_physical(spectrum)[0].numpy()
-        found = np.stack([np.asarray(simulation.state.get_var(f"v{name}")).T for name in "xyz"])
-    else:
-        expected = solver.space.to_physical(solver.space.vorticity(spectrum))[0, 0].numpy()
-        found = np.asarray(simulation.state.get_var("rot")).T
-    return float(abs(found - expected).max() / abs(expected).max())
+def jax_steps(step: Callable[[Any], Any], state: Any, batch: int, steps: int) -> Steps:
+    """Return some steps of a solver written in jax, compiled together."""
+    states = jax.numpy.stack([state] * batch)
+    advance = jax.jit(jax.vmap(lambda values: jax.lax.fori_loop(0, steps, lambda _, u: step(u), values)))
+    return lambda: advance(states).block_until_ready()
 
 
-def exponax_step(shape: tuple[int, ...], dtype: str) -> Step:
-    """Return some steps of exponax in spectral space, compiled together; its 2-D solver is in vorticity."""
-    jax.config.update("jax_enable_x64", dtype == "float64")
+def exponax_steps(shape: tuple[int, ...], batch: int, dtype: str, steps: int) -> Steps:
+    """Return some steps of exponax; its 2-D solver is in vorticity."""
     make = exponax.stepper.NavierStokesVorticity if len(shape) == 2 else exponax.stepper.NavierStokesVelocity
     stepper = make(len(shape), 2 * math.pi, shape[0], STEP, diffusivity=VISCOSITY, order=4)
-    solver, spectrum = initial(shape)
+    solver, spectrum = initial(shape, torch.float64)
     field = solver.space.vorticity(spectrum) if len(shape) == 2 else spectrum
     values = solver.space.to_physical(field)[0].numpy().astype(dtype)
     state = exponax.fft(jax.numpy.asarray(values), num_spatial_dims=len(shape))
-    advance = jax.jit(lambda values: jax.lax.fori_loop(0, STEPS, lambda _, u: stepper.step_fourier(u), values))
-    return lambda: advance(state).block_until_ready()
+    return jax_steps(stepper.step_fourier, state, batch, steps)
 
 
-def fluidsim_steps(shape: tuple[int, ...]) -> Step:
-    """Return some steps of fluidsim."""
-    advance = fluidsim_simulation(shape).time_stepping.one_time_step_computation  # type: ignore[attr-defined]
-    return lambda: [advance() for _ in range(STEPS)]
+def jax_cfd_steps(shape: tuple[int, ...], batch: int, dtype: str, steps: int) -> Steps:
+    """Return some steps of jax-cfd's spectral solver, 2-D and in vorticity, Crank–Nicolson and Runge–Kutta."""
+    grid = grids.Grid(shape, domain=((0, 2 * math.pi),) * 2)
+    step = time_stepping.crank_nicolson_rk4(equations.NavierStokes2D(VISCOSITY, grid, smooth=True), STEP)
+    solver, spectrum = initial(shape, torch.float64)
+    values = solver.space.to_physical(solver.space.vorticity(spectrum))[0, 0].numpy().astype(dtype)
+    return jax_steps(step, jax.numpy.fft.rfftn(jax.numpy.asarray(values)), batch, steps)
 
 
-def milliseconds(steps: dict[str, Step]) -> dict[str, float]:
-    """Return the shortest processor time of a step of each; they take turns."""
-    best = dict.fromkeys(steps, math.inf)
-    for repeat in range(REPEATS + 1):
-        for name, step in steps.items():
+def milliseconds(work: dict[str, Steps]) -> dict[str, float]:
+    """Return the shortest processor time of some steps of each; they take turns, and the first turn is not counted."""
+    best = dict.fromkeys(work, math.inf)
+    for steps in work.values():
+        steps()
+    begin, turn = time.perf_counter(), 0
+    while turn < TURNS or time.perf_counter() - begin < SECONDS:
+        for name, steps in work.items():
             start = time.process_time()
-            step()
-            if repeat:
-                best[name] = min(best[name], 1000 * (time.process_time() - start) / STEPS)
+            steps()
+            best[name] = min(best[name], 1000 * (time.process_time() - start))
+        turn += 1
     return best
+
+
+def compare(shape: tuple[int, ...], batch: int, dtype: str) -> None:
+    """Print the rows of one grid and precision."""
+    jax.config.update("jax_enable_x64", dtype == "float64")
+    steps = 5 if batch * math.prod(shape) <= 2**19 else 1
+    work = {
+        "eddymark": own(shape, batch, getattr(torch, dtype), steps),
+        "exponax": exponax_steps(shape, batch, dtype, steps),
+    }
+    if len(shape) == 2:
+        work["jax-cfd"] = jax_cfd_steps(shape, batch, dtype, steps)
+    if dtype == "float64" and batch == 1:
+        work["fluidsim"] = fluidsim_steps(shape, steps)
+    found = {name: cost / (batch * steps) for name, cost in milliseconds(work).items()}
+    for name, cost in found.items():
+        per_side = cost / RIGHT_HAND_SIDES[name]
+        ratio = per_side / (found["eddymark"] / RIGHT_HAND_SIDES["eddymark"])
+        grid = "x".join(map(str, shape))
+        print(
+            f"{grid:>12} {batch:>5} {dtype:>8} {name:>10} {cost:9.2f} {RIGHT_HAND_SIDES[name]:>7} {per_side:9.3f} "
+            f"{ratio:9.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:
     """Print machine, versions and the table."""
-    print(platform.platform(), "one thread")
-    print(", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "numba", "pyfftw", "fluidsim", "exponax")))
-    print(f"{'grid':>12} {'precision':>9} {'solver':>10} {'ms/step':>9} {'times own':>9}")
-    for shape in SHAPES:
+    print(platform.platform(), "one thread, load", " ".join(f"{load:.1f}" for load in os.getloadavg()))
+    packages = ("torch", "numba", "pyfftw", "fluidsim", "exponax", "jax-cfd", "jax")
+    print(", ".join(f"{name} {metadata.version(name)}" for name in packages))
+    print("Processor time of a step per trajectory, its right-hand sides (r.h.s.), and each of these over our own")
+    print(
+        f"{'grid':>12} {'batch':>5} {'dtype':>8} {'solver':>10} {'ms/step':>9} {'r.h.s.':>7} {'ms each':>9} "
+        f"{'over own':>9}"
+    )
+    for shape, batch in SHAPES:
         for dtype in ("float32", "float64"):
-            steps: dict[str, Step] = {"eddymark": own(shape, getattr(torch, dtype))}
-            steps["exponax"] = exponax_step(shape, dtype)
-            if dtype == "float64":
-                steps["fluidsim"] = fluidsim_steps(shape)
-            with torch.inference_mode():
-                found = milliseconds(steps)
-            for name, cost in found.items():
-                grid = "x".join(map(str, shape))
-                print(f"{grid:>12} {dtype:>9} {name:>10} {cost:9.2f} {cost / found['eddymark']:9.2f}", flush=True)
-    for shape in ((32, 32, 32), (64, 64)):
-        print(f"difference from fluidsim after 10 steps, {shape}: {fluidsim_difference(shape):.1e}")
+            compare(shape, batch, dtype)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import importlib
 import os
 import platform
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -39,8 +40,11 @@ def main() -> None:
     print()
     sys.path.insert(0, str(FOLDER))
     for name in names:
-        print(f"\n== {name} ==", flush=True)
+        load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+        print(f"\n== {name} == (load of the machine {load})", flush=True)
+        start = time.perf_counter()
         importlib.import_module(name).main()
+        print(f"({time.perf_counter() - start:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""Cost of one Navier–Stokes step beside its own Fourier transforms and the torch path; memory.
+"""Cost of one Navier–Stokes step beside its Fourier transforms and the torch path; memory.
 
-Times are those of the processor with one thread, the shortest of several: another job on the machine delays them much
-less than the clock on the wall.
+Transforms are measured in two ways. *Own*: what a step does between stored modes and grid points and back, with the
+same plans and blocks, padding included, only where modes are kept; a step adds products, pressure and Runge–Kutta
+stages. *FFTW*: as many real transforms of the whole grid (8 per right-hand side in 3-D, 4 in 2-D), as FFTW plans them
+for this machine (FFTW_MEASURE). Times are those of the processor with one thread, the shortest of several, taken in
+turns: another job on the machine delays them much less than the clock on the wall.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pyfftw
 import torch
 
 from eddymark.grid import Grid
@@ -39,17 +43,23 @@ SHAPES = [
 MEMORY_SHAPES = [(64, 64, 64), (128, 128, 128), (256, 256, 256)]
 INTEGRATION = TimeIntegration("runge_kutta_4", 1.0)
 STEP = 1e-5
+STAGES = 4
+SECONDS, TURNS = 6.0, 5
+"""How long the pieces of work on each grid take turns, and how often at least."""
 
 
-def best_milliseconds(*work: Callable[[], object], repeats: int = 7) -> list[float]:
+def best_milliseconds(*work: Callable[[], object], seconds: float = SECONDS, turns: int = TURNS) -> list[float]:
     """Return the shortest processor time of each piece of work; they take turns, the first turn is not counted."""
     best = [math.inf] * len(work)
-    for repeat in range(repeats + 1):
+    for piece in work:
+        piece()
+    begin, turn = time.perf_counter(), 0
+    while turn < turns or time.perf_counter() - begin < seconds:
         for index, piece in enumerate(work):
             start = time.process_time()
             piece()
-            if repeat:
-                best[index] = min(best[index], 1000 * (time.process_time() - start))
+            best[index] = min(best[index], 1000 * (time.process_time() - start))
+        turn += 1
     return best
 
 
@@ -106,40 +116,65 @@ def transforms(steps: VolumeSteps | PlaneSteps) -> Callable[[], None]:
     return partial(transforms_3d, steps.layout.plans, b, equations, steps.recipe, arrays)
 
 
-def print_steps() -> None:
-    """Compiled steps against their transforms alone, the same plans and blocks, and against the torch path."""
-    print("One RK4 step (4 right-hand sides) per trajectory against its Fourier transforms alone and the torch path")
+def whole_grid_transforms(points: tuple[int, ...], dtype: torch.dtype) -> Callable[[], None]:
+    """Return the real transforms of one right-hand side on the whole grid, each from and to arrays of its own."""
+    real = str(dtype).removeprefix("torch.")
+    complex_type = str(dtype.to_complex()).removeprefix("torch.")
+    inverse, forward = (3, 5) if len(points) == 3 else (2, 2)
+    axes = tuple(range(len(points)))
+    work: list[Any] = []
+    for number in range(inverse + forward):
+        field = pyfftw.zeros_aligned(points, real)
+        spectrum = pyfftw.zeros_aligned((*points[:-1], points[-1] // 2 + 1), complex_type)
+        arrays, direction = (
+            ((spectrum, field), "FFTW_BACKWARD") if number < inverse else ((field, spectrum), "FFTW_FORWARD")
+        )
+        work.append(pyfftw.FFTW(*arrays, axes=axes, direction=direction, flags=("FFTW_MEASURE",), threads=1))
+
+    def transform() -> None:
+        for each in work:
+            each.execute()
+
+    return transform
+
+
+def print_row(points: tuple[int, ...], batch: int, dtype: torch.dtype) -> None:
+    """Compare on one grid in one precision."""
+    solver, spectrum = equations(points, batch, dtype)
+    steps = compiled_steps(solver, None)
+    assert isinstance(steps, (VolumeSteps, PlaneSteps))
+    repeat = max(4, 2**20 // (batch * math.prod(points)))
+
+    def compiled() -> None:
+        with torch.inference_mode():
+            INTEGRATION.advance(solver, spectrum, repeat * STEP, steps=repeat)
+
+    def many(once: Callable[[], None]) -> None:
+        for _ in range(STAGES * repeat):
+            once()
+
+    own, whole = transforms(steps), whole_grid_transforms(points, dtype)
+    costs = best_milliseconds(compiled, partial(many, own), partial(many, whole))
+    step, own_cost, whole_cost = costs[0] / (batch * repeat), costs[1] / repeat, costs[2] / repeat
+    by_torch = partial(INTEGRATION.advance, solver, spectrum, STEP, steps=1)
+    reference = best_milliseconds(by_torch, seconds=1, turns=2)[0] / batch
     print(
-        f"{'grid':>12} {'batch':>5} {'dtype':>8} {'ms/step':>9} {'FFTs, ms':>9} {'ratio':>6} {'torch':>9} {'gain':>6}"
+        f"{'x'.join(map(str, points)):>12} {batch:>5} {str(dtype)[6:]:>8} {step:9.3f} {own_cost:9.3f} "
+        f"{step / own_cost:6.2f} {whole_cost:9.3f} {step / whole_cost:6.2f} {reference:9.2f} {reference / step:6.1f}",
+        flush=True,
+    )
+
+
+def print_steps() -> None:
+    """Compiled steps against their transforms alone and against the torch path."""
+    print("One RK4 step (4 right-hand sides) per trajectory over its own transforms and over FFTW's of the whole grid")
+    print(
+        f"{'grid':>12} {'batch':>5} {'dtype':>8} {'ms/step':>9} {'own, ms':>9} {'ratio':>6} {'FFTW, ms':>9} "
+        f"{'ratio':>6} {'torch, ms':>9} {'gain':>6}"
     )
     for points, batch in SHAPES:
         for dtype in (torch.float32, torch.float64):
-            solver, spectrum = equations(points, batch, dtype)
-            steps = compiled_steps(solver, None)
-            assert isinstance(steps, (VolumeSteps, PlaneSteps))
-            repeat = max(4, 2**20 // math.prod(points))
-
-            def compiled(s: NavierStokes = solver, u: torch.Tensor = spectrum, n: int = repeat) -> None:
-                with torch.inference_mode():
-                    INTEGRATION.advance(s, u, n * STEP, steps=n)
-
-            own_transforms = transforms(steps)
-
-            def alone(once: Callable[[], None] = own_transforms, n: int = 4 * batch * repeat) -> None:
-                for _ in range(n):
-                    once()
-
-            def by_torch(s: NavierStokes = solver, u: torch.Tensor = spectrum, n: int = repeat) -> None:
-                INTEGRATION.advance(s, u, n * STEP, steps=n)
-
-            many = batch * math.prod(points) > 2**20
-            costs = best_milliseconds(compiled, alone, by_torch, repeats=3 if many else 7)
-            step, own, reference = (cost / (batch * repeat) for cost in costs)
-            print(
-                f"{'x'.join(map(str, points)):>12} {batch:>5} {str(dtype)[6:]:>8} {step:9.3f} {own:9.3f} "
-                f"{step / own:6.2f} {reference:9.2f} {reference / step:6.1f}",
-                flush=True,
-            )
+            print_row(points, batch, dtype)
 
 
 def print_memory() -> None:

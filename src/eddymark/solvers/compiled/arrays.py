@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-CHUNK = 256  # modes whose nonlinear terms are kept in the first-level cache
 
 
 class Plans(NamedTuple):

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eddymark.grid import SpectralSpace
-from eddymark.solvers.compiled.arrays import CHUNK, Buffers, Equations, Plans, Recipe
+from eddymark.solvers.compiled.arrays import Buffers, Equations, Plans, Recipe
 from eddymark.solvers.compiled.transforms import aligned, aligned_count, plan
 
 _BLOCK_BYTES = 1 << 17
 """What the columns of one block of a plane may take together: half of a small second-level cache."""
+
+_MOST_RATES = 2048
+"""Modes whose nonlinear terms are computed together: they stay in the second-level cache, and each call has a price."""
 
 _LONGEST_SINGLE_PASS = 128
 """FFTW makes longer transforms in several passes, which are fastest over columns that fill one cache line."""
@@ -42,6 +45,11 @@ class Storage:
     def zeros(self, *shape: int) -> NDArray[Any]:
         """Return complex zeros."""
         return aligned(shape, self.dtype)
+
+    def rates(self, count: int) -> NDArray[Any]:
+        """Return room for some nonlinear terms of a part of a slab on one side of the gap of high wavenumbers."""
+        low = (self.rows // 2 + 1) * self.row
+        return self.zeros(count, math.ceil(low / math.ceil(low / _MOST_RATES)))
 
     def stored(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return `(..., *modes)` as the kernels store modes, `(..., slabs, rows · row)`, padded with zeros."""
@@ -129,7 +137,7 @@ class Layout(Storage):
             stress=aligned((work, block), self.real.name),
             product=aligned((block,), self.real.name),
             transformed=self.zeros(points[-1], self.width),
-            rate=self.zeros(4, CHUNK),
+            rate=self.rates(4),
         )
 
     def _block_width(self, fields: int) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eddymark.grid import SpectralSpace
 from eddymark.solvers.compiled import plane
-from eddymark.solvers.compiled.arrays import CHUNK, Arrays, Scheme
+from eddymark.solvers.compiled.arrays import Arrays, Scheme
 from eddymark.solvers.compiled.layout import Storage
 from eddymark.solvers.compiled.stepping import CompiledSteps
 from eddymark.solvers.compiled.transforms import aligned_count, plan
@@ -124,7 +124,7 @@ class PlaneSteps(CompiledSteps):
             returned=zeros(fluxes, lines, column),
             modes=zeros(fluxes, aligned_count(first, self.storage.dtype), line),
             slab=zeros(2, modes),
-            rate=zeros(3, CHUNK),
+            rate=self.storage.rates(3),
         )
         self.buffers.append(buffers)
         ahead = zeros(2, 1, modes)

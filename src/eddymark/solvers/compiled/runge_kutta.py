@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eddymark.solvers.compiled.arrays import CHUNK, Array, Arrays, Buffers, Equations, Plans, Scheme
+from eddymark.solvers.compiled.arrays import Array, Arrays, Buffers, Equations, Plans, Scheme
 from eddymark.solvers.compiled.compilation import compiled, driver
 from eddymark.solvers.compiled.modes import low_modes, rotated, times
 from eddymark.solvers.compiled.transforms import execute
@@ -191,11 +191,11 @@ def finish_slab(
         fluxes: reduced fluxes of the slab, with a gap of high wavenumbers if there are more than modes.
         rates: room for the nonlinear terms of some modes and the pressure.
     """
-    modes = equations.k_row.size
+    modes, chunk = equations.k_row.size, rates.shape[1]
     low = low_modes(equations.rows, modes // equations.rows)
     start = 0
     while start < modes:
-        stop = min(start + CHUNK, low if start < low else modes)
+        stop = min(start + chunk, low if start < low else modes)
         gap = 0 if start < low else fluxes.shape[1] - modes
         finish_modes(fluxes, rates, equations, scheme, arrays, stage, forcing, slab, start, stop, gap)
         start = stop
