@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from eddymark.checkpoints import MANIFEST
-from verification import comte_bellot_corrsin, forced_isotropic, taylor_green
+from verification import comte_bellot_corrsin, fitted_viscosity, forced_isotropic, taylor_green
 from verification.figures import write_figures
 from verification.page import PAGE, Found, write_page
 
@@ -45,14 +45,16 @@ def main() -> None:
     if arguments.finished and not is_finished(folder, fine.name, fine.end):
         missing.append(fine.name)
     preparation, _ = comte_bellot_corrsin.prepared_state(folder)
-    stations = {model.name: comte_bellot_corrsin.simulate(model, folder) for model in comte_bellot_corrsin.MODELS}
-    dynamic = next(model for model in comte_bellot_corrsin.MODELS if model.name == "dynamic_smagorinsky")
+    fit = fitted_viscosity.fit(folder)
+    models = (*comte_bellot_corrsin.MODELS, fit.model)
+    stations = {model.name: comte_bellot_corrsin.simulate(model, folder) for model in models}
+    dynamic = next(model for model in models if model.name == "dynamic_smagorinsky")
     unprepared = comte_bellot_corrsin.simulate(dynamic, folder, preparation=0.0)
     rows = forced_isotropic.simulate_all(folder, with_fine=fine.name not in missing)
     forced = {resolution.points: forced_isotropic.statistics(resolution, part) for resolution, part in rows.items()}
     vortex = {case: taylor_green.simulate(case, folder) for case in vortices}
     write_figures(vortex, stations, forced)
-    write_page(Found(vortex, preparation, stations, unprepared, forced, missing))
+    write_page(Found(vortex, preparation, stations, unprepared, fit, forced, missing))
     print(PAGE)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eddymark.closures import CLOSURES
+from eddymark.closures.base import Closure
 from eddymark.closures.build import build_closure
 from eddymark.config.schema import Closure as ClosureConfiguration
 from eddymark.config.schema import Forcing
@@ -27,21 +28,38 @@ from verification.marching import Row, Simulation, sources
 from verification.stations import STATION_TIMES, VISCOSITY, energy_density
 
 POINTS = 64
-MEMBERS = 2
+MEMBERS = (0, 1)
+"""Numbers of the random initial states; the fit has others."""
 PREPARATION = 0.4
 """Duration of the preparation: 1.5 turnover times L / u' = 0.27 of the first station."""
-_INTERVAL = 0.05
 
 _EDDY_RATE = float((21**3 * energy_density(STATIONS[0], 21)) ** 0.5)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A closure with its constants."""
+    """A closure with its constants.
+
+    Arguments:
+        name: what it is called on the page.
+        closure: key of `CLOSURES`.
+        arguments: constants that are not the default ones.
+        viscosity_ratios: θ_κ of a fitted spectral viscosity, one per shell.
+    """
 
     name: str
     closure: str
     arguments: tuple[tuple[str, float | str], ...] = ()
+    viscosity_ratios: tuple[float, ...] = ()
+
+    def build(self, space: SpectralSpace) -> Closure:
+        """Return the closure on a grid."""
+        configuration = ClosureConfiguration(type=self.closure, arguments=dict(self.arguments))
+        width = filter_width(space.grid)
+        closure = build_closure(configuration, space=space, filter_width=width, viscosity=VISCOSITY)
+        if self.viscosity_ratios:
+            closure.load_state_dict({"ratio": torch.tensor(self.viscosity_ratios, dtype=space.dtype)})
+        return closure
 
 
 MODELS = (
@@ -60,11 +78,11 @@ MODELS = (
     Model("approximate_deconvolution", "approximate_deconvolution", (("relaxation_rate", _EDDY_RATE),)),
 )
 """Every closure with its default constants, but two: Leith's model is one of 2-D turbulence, and the fitted spectral
-viscosity needs filtered DNS of the flow, which does not exist here."""
+viscosity has none (`verification/fitted_viscosity.py` fits it)."""
 
 
-def shell_energies(space: SpectralSpace) -> dict[int, float]:
-    """Return the energy of each shell at the first station.
+def shell_energies(space: SpectralSpace, station: int = STATIONS[0]) -> dict[int, float]:
+    """Return the energy of each shell at a station.
 
     Shells that the grid holds only in part, in its corners, get the part of their modes that it holds.
     """
@@ -74,13 +92,19 @@ def shell_energies(space: SpectralSpace) -> dict[int, float]:
     distance = np.sqrt(span[:, None, None] ** 2 + span[:, None] ** 2 + span**2)
     complete = np.bincount(np.floor(distance + 0.5).astype(int).ravel())[: len(held)]
     share = held.numpy() / complete
-    return {shell: float(share[shell] * energy_density(STATIONS[0], shell)) for shell in range(1, len(held))}
+    return {shell: float(share[shell] * energy_density(station, shell)) for shell in range(1, len(held))}
 
 
 def equations(points: int, forcing: Forcing | None = None) -> NavierStokes:
     """Return the solver for the box of 2π."""
     grid = Grid((points,) * 3, (2 * math.pi,) * 3)
     return NavierStokes(grid, viscosity=VISCOSITY, forcing=forcing, dtype=torch.float32)
+
+
+def output_times(start: float, end: float) -> list[float]:
+    """Return the times between which the time step is fixed, at most 0.05 apart, with both ends."""
+    times: list[float] = np.linspace(start, end, math.ceil((end - start) / 0.05 - 1e-9) + 1).tolist()
+    return times
 
 
 def measure(space: SpectralSpace, spectrum: Tensor) -> Row:
@@ -96,7 +120,7 @@ def measure(space: SpectralSpace, spectrum: Tensor) -> Row:
 
 
 def prepared_state(
-    folder: Path, *, points: int = POINTS, members: int = MEMBERS, duration: float = PREPARATION
+    folder: Path, *, points: int = POINTS, members: Sequence[int] = MEMBERS, duration: float = PREPARATION
 ) -> tuple[list[Row], Tensor]:
     """Return states with the spectrum of the first station and the phases of turbulence, and how they came to be.
 
@@ -111,40 +135,39 @@ def prepared_state(
         noise = torch.stack(
             [
                 torch.as_tensor(generator(0, "comte_bellot_corrsin", member).standard_normal((3, *space.grid.points)))
-                for member in range(members)
+                for member in members
             ]
         )
         spectrum = space.to_spectral(noise.to(space.dtype))
         spectrum[..., 0, 0, 0] = 0
         return solver.forcing.constrain(spectrum)
 
-    times = np.linspace(0, duration, round(duration / _INTERVAL) + 1).tolist()
-    key = {"points": points, "members": members, "duration": duration} | _sources("none")
-    name = f"comte-bellot-corrsin-{points}-prepared-{duration:g}"
+    times = output_times(0, duration)
+    key = {"points": points, "members": list(members), "duration": duration} | _sources("none")
+    name = f"comte-bellot-corrsin-{points}-prepared-{duration:g}-{'-'.join(map(str, members))}"
     simulation = Simulation(name, solver, times, lambda spectrum: measure(space, spectrum))
     return simulation.run(initial, folder=folder, key=key)
 
 
 def simulate(
-    model: Model, folder: Path, *, points: int = POINTS, members: int = MEMBERS, preparation: float = PREPARATION
+    model: Model,
+    folder: Path,
+    *,
+    points: int = POINTS,
+    members: Sequence[int] = MEMBERS,
+    preparation: float = PREPARATION,
 ) -> dict[int, Row]:
     """Return what is measured at each station by an LES from the states of `prepared_state`."""
     prepared = prepared_state(folder, points=points, members=members, duration=preparation)[1]
     solver = equations(points)
     space = solver.space
-    closure = build_closure(
-        ClosureConfiguration(type=model.closure, arguments=dict(model.arguments)),
-        space=space,
-        filter_width=filter_width(solver.grid),
-        viscosity=VISCOSITY,
-    )
     times = [STATION_TIMES[0]]
     for start, end in itertools.pairwise(STATION_TIMES):
-        times += np.linspace(start, end, math.ceil((end - start) / _INTERVAL) + 1)[1:].tolist()
-    key = {"model": repr(model), "points": points, "members": members, "preparation": preparation}
+        times += output_times(start, end)[1:]
+    key = {"model": repr(model), "points": points, "members": list(members), "preparation": preparation}
     key |= _sources(model.closure)
     name = f"comte-bellot-corrsin-{points}-{model.name}-{preparation:g}"
-    simulation = Simulation(name, solver, times, lambda spectrum: measure(space, spectrum), closure)
+    simulation = Simulation(name, solver, times, lambda spectrum: measure(space, spectrum), model.build(space))
     rows = simulation.run(lambda: prepared, folder=folder, key=key)[0]
     by_time = {row["time"]: row for row in rows}
     return {station: by_time[time] for station, time in zip(STATIONS, STATION_TIMES, strict=True)}

@@ -38,8 +38,8 @@ class Resolution:
         return f"forced-isotropic-{self.points}"
 
 
-COARSE = Resolution(points=64, viscosity=0.025, start=9.0, end=21.0)
-FINE = Resolution(points=128, viscosity=0.0096, start=2.5, end=8.0)
+COARSE = Resolution(points=64, viscosity=0.025, start=9.0, end=69.0)
+FINE = Resolution(points=128, viscosity=0.0096, start=4.0, end=16.0)
 
 
 def one_dimensional_spectra(space: SpectralSpace, spectrum: Tensor) -> tuple[Tensor, Tensor]:

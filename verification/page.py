@@ -18,6 +18,8 @@ from eddymark.report.text import number
 from eddymark.statistics.spectra import spectrum_error
 from verification import taylor_green
 from verification.comte_bellot_corrsin import MEMBERS, POINTS, energy_errors, measured_energies
+from verification.energy_balance import accumulated_imbalance, instantaneous_imbalance
+from verification.fitted_viscosity import Fit
 from verification.forced_isotropic import Statistics
 from verification.marching import Row
 from verification.peers import RECORD, SHAPES, STEP, STEPS
@@ -38,6 +40,7 @@ class Found:
         preparation: rows of the preparation of the states at the first station of Comte-Bellot & Corrsin.
         stations: what each closure's LES has at the stations.
         unprepared: the same of dynamic Smagorinsky from random phases.
+        fit: the fitted spectral viscosity.
         forced: statistics of forced turbulence by number of points.
         missing: names of simulations that are not finished.
     """
@@ -46,6 +49,7 @@ class Found:
     preparation: Sequence[Row]
     stations: Mapping[str, Stations]
     unprepared: Stations
+    fit: Fit
     forced: Mapping[int, Statistics]
     missing: Sequence[str] = ()
 
@@ -57,6 +61,7 @@ def write_page(found: Found) -> None:
         np.array([row["loss"] for row in found.vortex[taylor_green.Case(64, precision=precision)]])
         for precision in ("float32", "float64")
     )
+    direct = [rows for case, rows in found.vortex.items() if case.closure == "none" and case.precision == "float32"]
     skewness = [number(row["skewness"], 2) for row in found.preparation[:: max(1, len(found.preparation) // 4)]]
     text = jinja2.Template(
         TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -66,11 +71,16 @@ def write_page(found: Found) -> None:
         reference=f"{number(taylor_green.REFERENCE_PEAK, 6)} at t = {taylor_green.REFERENCE_TIME}",
         vortex=_vortex(found.vortex),
         precision=number(float(np.abs(single / double - 1).max()), 2),
+        instantaneous=number(max(instantaneous_imbalance(rows) for rows in direct), 2),
+        accumulated=number(max(accumulated_imbalance(rows) for rows in direct), 2),
         points=POINTS,
-        members=MEMBERS,
+        members=len(MEMBERS),
         preparation=", ".join(skewness),
         unprepared=_percent(float(energy_errors(found.unprepared, STATIONS[2]).mean())),
         stations=_stations(found.stations),
+        iterations=len(found.fit.distances),
+        fit=", ".join(number(distance, 2) for distance in found.fit.distances[::3]),
+        viscosities=_viscosities(found.fit),
         forced=_forced(found.forced),
         steps=STEPS,
         step=STEP,
@@ -89,7 +99,8 @@ def _criteria(found: Found, peers: dict[str, Any]) -> str:
             continue
         time, height = taylor_green.peak(vortex)
         excess, delay = height / taylor_green.REFERENCE_PEAK - 1, time - taylor_green.REFERENCE_TIME
-        what = f"Taylor–Green vortex, Re 1600, {case.points}³ points, no model: peak of −dE/dt, its time"
+        size = f"{_modes(case)}³ modes ({case.points}³ points)"
+        what = f"Taylor–Green vortex, Re 1600, {size}, no model: peak of −dE/dt, its time"
         met = abs(excess) <= 0.05 and abs(delay) <= 0.3
         rows.append((what, "within 5 % and 0.3", f"{_percent(excess)}, {_signed(delay)}", _verdict(met)))
     error = float(energy_errors(found.stations["dynamic_smagorinsky"], STATIONS[2]).mean())
@@ -109,11 +120,22 @@ def _vortex(vortex: Mapping[taylor_green.Case, list[Row]]) -> str:
     rows = []
     for case, found in vortex.items():
         time, height = taylor_green.peak(found)
-        modes = 2 * Grid((case.points,) * 3, (1.0,) * 3).dealiased_cutoff[0] + 1
         label, model = f"{case.points}³, {case.precision}", case.closure.replace("_", " ")
         excess = _percent(height / taylor_green.REFERENCE_PEAK - 1)
-        rows.append((label, f"{modes}³", model, number(time), number(height, 4), excess))
+        rows.append((label, f"{_modes(case)}³", model, number(time), number(height, 4), excess))
     return _table(("points", "modes", "model", "time of the peak", "peak", "against the reference"), rows)
+
+
+def _modes(case: taylor_green.Case) -> int:
+    """Return the modes per axis that the 2/3 rule leaves."""
+    return 2 * Grid((case.points,) * 3, (1.0,) * 3).dealiased_cutoff[0] + 1
+
+
+def _viscosities(fit: Fit) -> str:
+    ratios = fit.model.viscosity_ratios
+    shells = [1, 2, 4, 8, 16, Grid((POINTS,) * 3, (1.0,) * 3).resolved_shells]
+    values = ", ".join(number(ratios[shell], 2) for shell in shells)
+    return f"{values} for κ = {', '.join(map(str, shells))}"
 
 
 def _stations(stations: Mapping[str, Stations]) -> str:

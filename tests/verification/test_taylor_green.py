@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from verification.energy_balance import accumulated_imbalance, instantaneous_imbalance
 from verification.taylor_green import REFERENCE_PEAK, REFERENCE_TIME, Case, peak, simulate
 
 
@@ -14,9 +15,11 @@ def test_the_rate_of_loss_is_that_of_the_energy_and_viscosity_is_all_of_it_witho
     rows = simulate(Case(16, precision="float64", end=1.0), tmp_path)
     energy, loss, molecular = (np.array([row[name] for row in rows]) for name in ("energy", "loss", "molecular"))
     np.testing.assert_allclose(loss, molecular, rtol=1e-12)
+    assert instantaneous_imbalance(rows) < 1e-12
     # Simpson's rule over the loss gives the change of the energy.
     weights = np.array([1, 4, 2, 4, 2, 4, 2, 4, 2, 4, 1]) / 30
     assert energy[0] - energy[-1] == pytest.approx(float(weights @ loss), rel=1e-5)
+    assert accumulated_imbalance(rows) == pytest.approx(abs(weights @ loss / (energy[0] - energy[-1]) - 1), abs=1e-12)
     # 2 ν times the enstrophy 3/8 of the initial state.
     assert loss[0] == pytest.approx(2 / 1600 * 3 / 8, rel=1e-12)
 
@@ -24,6 +27,14 @@ def test_the_rate_of_loss_is_that_of_the_energy_and_viscosity_is_all_of_it_witho
 def test_a_closure_takes_out_energy_beyond_the_molecular_loss(tmp_path: Path) -> None:
     row = simulate(Case(16, "smagorinsky", end=0.1), tmp_path)[-1]
     assert row["loss"] > 1.5 * row["molecular"]
+
+
+def test_energy_from_nowhere_is_noticed() -> None:
+    rows = [{"time": 0.1 * i, "energy": 1 - 0.1 * i, "loss": 1.0, "molecular": 1.0} for i in range(5)]
+    assert instantaneous_imbalance(rows) == 0
+    assert accumulated_imbalance(rows) == pytest.approx(0, abs=1e-12)
+    assert instantaneous_imbalance([row | {"molecular": 1.01} for row in rows]) == pytest.approx(0.01)
+    assert accumulated_imbalance([row | {"energy": row["energy"] ** 2} for row in rows]) > 0.3
 
 
 def test_the_peak_is_that_of_the_parabola_through_the_highest_rows() -> None:
