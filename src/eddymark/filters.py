@@ -71,5 +71,14 @@ def filter_width(grid: Grid) -> float:
 
     Source: Pope (2000), Sec. 13.2: a sharp filter of width Δ keeps |k| < π / Δ.
     """
-    cutoffs = [2 * math.pi * m / side for m, side in zip(grid.dealiased_cutoff, grid.sides, strict=True)]
-    return math.pi / math.prod(cutoffs) ** (1 / grid.dimension)
+    return math.prod(_filter_widths(grid)) ** (1 / grid.dimension)
+
+
+def relative_widths(grid: Grid) -> tuple[float, ...]:
+    """Return Δ_i / Δ, the width of what a grid resolves along each axis over their geometric mean."""
+    width = filter_width(grid)
+    return tuple(along / width for along in _filter_widths(grid))
+
+
+def _filter_widths(grid: Grid) -> tuple[float, ...]:
+    return tuple(side / (2 * m) for m, side in zip(grid.dealiased_cutoff, grid.sides, strict=True))

@@ -78,6 +78,10 @@ def test_smagorinsky_matches_its_formula_for_a_pure_shear() -> None:
     assert stress[[p for p in range(5) if p != pair]].abs().max() < 1e-14
 
 
+def vreman_in_cube(gradient: list[list[torch.Tensor]]) -> torch.Tensor:
+    return vreman_rate(gradient, (1.0, 1.0, 1.0))
+
+
 ROOT = math.sqrt(2)
 SHEAR = [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
 ROTATION = [[0, -1, 0], [1, 0, 0], [0, 0, 0]]
@@ -92,10 +96,10 @@ CONTRACTION = [[2, 0, 0], [0, -1, 0], [0, 0, -1]]
         (wale_rate, ROTATION, 6**-0.25 * ROOT),
         (wale_rate, STRAIN, (8 / 12) ** 1.5 / (2**2.5 + (8 / 12) ** 1.25)),
         (wale_rate, CONTRACTION, 6**1.5 / (6**2.5 + 6**1.25)),
-        (vreman_rate, SHEAR, 0),
-        (vreman_rate, ROTATION, 1 / ROOT),
-        (vreman_rate, STRAIN, 1 / ROOT),
-        (vreman_rate, CONTRACTION, math.sqrt(9 / 6)),
+        (vreman_in_cube, SHEAR, 0),
+        (vreman_in_cube, ROTATION, 1 / ROOT),
+        (vreman_in_cube, STRAIN, 1 / ROOT),
+        (vreman_in_cube, CONTRACTION, math.sqrt(9 / 6)),
         (sigma_rate, SHEAR, 0),
         (sigma_rate, ROTATION, 0),
         (sigma_rate, STRAIN, 0),
@@ -131,12 +135,14 @@ def test_wale_invariants_and_singular_values_are_those_of_the_matrices() -> None
     assert torch.allclose(sigma_rate(fields), third * (first - second) * (second - third) / first**2, atol=1e-7)
 
 
-def test_vreman_is_its_formula() -> None:
+@pytest.mark.parametrize("widths", [(1.0, 1.0, 1.0), (0.5, 1.0, 2.0)])
+def test_vreman_is_its_formula(widths: tuple[float, ...]) -> None:
+    """β_ij = Σ_k Δ_k² g_ik g_jk and its second invariant, Eqs. 5–8 of Vreman (2004)."""
     g = torch.randn(200, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    b = g @ g.mT
+    b = torch.einsum("k,nik,njk->nij", torch.tensor(widths, dtype=torch.float64) ** 2, g, g)
     invariant = sum(b[:, i, i] * b[:, j, j] - b[:, i, j] ** 2 for i, j in ((0, 1), (0, 2), (1, 2)))
     expected = torch.sqrt(torch.as_tensor(invariant) / g.square().sum(dim=(1, 2)))
-    assert torch.allclose(vreman_rate([[g[:, i, j] for j in range(3)] for i in range(3)]), expected)
+    assert torch.allclose(vreman_rate([[g[:, i, j] for j in range(3)] for i in range(3)], widths), expected)
 
 
 @pytest.mark.parametrize("name", ["wale", "vreman", "sigma"])
@@ -170,7 +176,7 @@ def test_gradient_model_is_the_leading_term_of_the_stress_of_a_gaussian_filter()
         filtered = ResolvedVelocity(space, transfer * spectrum)
         square = space.to_physical(transfer * space.to_spectral(products(space.to_physical(spectrum))))
         truth = square - products(filtered.velocity)
-        errors.append(float((Gradient(filter_width=width).stress(filtered) - truth).abs().max()))
+        errors.append(float((Gradient(space=space, filter_width=width).stress(filtered) - truth).abs().max()))
         assert errors[-1] < 0.3 * float(truth.abs().max())
     assert math.log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.2)
 
@@ -178,7 +184,7 @@ def test_gradient_model_is_the_leading_term_of_the_stress_of_a_gaussian_filter()
 def test_clipped_gradient_model_never_returns_energy_and_is_the_gradient_model_elsewhere() -> None:
     solver, spectrum = turbulent((16, 16, 16))
     resolved = ResolvedVelocity(solver.space, spectrum)
-    free, clipped = Gradient(filter_width=0.6).stress(resolved), ClippedGradient(filter_width=0.6).stress(resolved)
+    free, clipped = (cls(space=solver.space, filter_width=0.6).stress(resolved) for cls in (Gradient, ClippedGradient))
     dissipation, kept = -contract(free, resolved.strain_rate), -contract(clipped, resolved.strain_rate)
     assert (dissipation < 0).any()
     assert (kept >= 0).all()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from eddymark.closures.base import Closure
+from eddymark.filters import relative_widths
+from eddymark.grid import SpectralSpace
 from eddymark.solvers.resolved import (
     ResolvedVelocity,
     contract,
@@ -24,31 +26,37 @@ if TYPE_CHECKING:
 class Gradient(Closure):
     """First term of the Taylor expansion of the subgrid-scale stress of a smooth filter.
 
-        τ_ij = (Δ² / 12) ∂_k u_i ∂_k u_j
+        τ_ij = Σ_k (Δ_k² / 12) ∂_k u_i ∂_k u_j
 
+    with the width Δ_k of what the grid resolves along each axis.
     It correlates better with the true stress than any eddy viscosity, but returns energy from small to large scales so
     freely that simulations with it alone tend to blow up. For a sharp filter the expansion does not exist, and the
-    model is an analogy. In two dimensions τ_ij S_ij = 0 everywhere.
+    model is an analogy. In two dimensions τ_ij S_ij = 0 everywhere if the Δ_k are equal.
 
     Arguments:
-        filter_width: Δ of a Gaussian (or, to this order, box) filter, in flow units.
+        space: spectral space of the LES, whose grid gives the ratios of the Δ_k.
+        filter_width: geometric mean of the widths Δ_k of a Gaussian (or, to this order, box) filter, in flow units.
 
     Source: Leonard (1974), Adv. Geophys. 18A, 237; Clark, Ferziger & Reynolds (1979), J. Fluid Mech. 91, 1.
     """
 
-    def __init__(self, *, filter_width: float) -> None:
+    def __init__(self, *, space: SpectralSpace, filter_width: float) -> None:
         super().__init__()
         self.filter_width = filter_width
+        self.relative_widths = relative_widths(space.grid)
 
     def compiled(self, solver: NavierStokes) -> CompiledSteps:
         """Return time steps in compiled code."""
         from eddymark.solvers.compiled.subgrid import large_eddy_steps
 
-        return large_eddy_steps(solver, kernel="gradient", constant=self.filter_width**2 / 12)
+        return large_eddy_steps(
+            solver, kernel="gradient", constant=self.filter_width**2 / 12, relative_widths=self.relative_widths
+        )
 
     def stress(self, resolved: ResolvedVelocity) -> Tensor:
         """Return τ_ij, reduced, `(batch, d(d+1)/2 − 1, *grid)`."""
-        return self.filter_width**2 / 12 * gradient_products(resolved.gradient)
+        scaled = [[width * g for width, g in zip(self.relative_widths, row, strict=True)] for row in resolved.gradient]
+        return self.filter_width**2 / 12 * gradient_products(scaled)
 
     def flux(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return the spectrum of u_i u_j + τ_ij, reduced, `(batch, d(d+1)/2 − 1, *modes)`."""
@@ -58,22 +66,20 @@ class Gradient(Closure):
 class ClippedGradient(Gradient):
     """The gradient model without backscatter: τ_ij − δ_ij τ_kk / d = 0 wherever −τ_ij S_ij < 0.
 
-    Three dimensions only, because in two −τ_ij S_ij vanishes identically.
+    Three dimensions only, because in two −τ_ij S_ij vanishes identically if the Δ_k are equal.
 
-    Arguments:
-        filter_width: Δ, in flow units.
+    Arguments: as for `Gradient`.
 
     Source: clipped as in Lu & Porté-Agel (2010), Phys. Fluids 22, 015109 (there a modulated form).
     """
-
-    def __init__(self, *, filter_width: float) -> None:
-        super().__init__(filter_width=filter_width)
 
     def compiled(self, solver: NavierStokes) -> CompiledSteps:
         """Return time steps in compiled code."""
         from eddymark.solvers.compiled.subgrid import large_eddy_steps
 
-        return large_eddy_steps(solver, kernel="clipped_gradient", constant=self.filter_width**2 / 12)
+        return large_eddy_steps(
+            solver, kernel="clipped_gradient", constant=self.filter_width**2 / 12, relative_widths=self.relative_widths
+        )
 
     def stress(self, resolved: ResolvedVelocity) -> Tensor:
         """Return τ_ij, reduced, `(batch, d(d+1)/2 − 1, *grid)`."""

@@ -173,12 +173,15 @@ class Subgrid(NamedTuple):
         ratio_squared: α² (dynamic model).
         tiny: smallest positive number of the precision, in that precision.
         series: two polynomials, the highest coefficient first (sigma model), or empty.
+        weights: (Δ_i / Δ)² along the axes (gradient models); of Vreman's, the products of those of axes 1 and 2, 1 and
+            3, 2 and 3.
     """
 
     kind: int
     ratio_squared: Any
     tiny: Any
     series: Array
+    weights: Array
 
 
 class TestLevel(NamedTuple):

@@ -63,6 +63,8 @@ class PlaneModel(NamedTuple):
         kind: which one.
         fields: which fields go to the grid points.
         ratio_squared: α² (dynamic model).
+        mean_weight: (a_1 + a_2) / 2, a_i = (Δ_i / Δ)² (gradient model).
+        difference_weight: (a_1 − a_2) / 4.
         rows: number of modes of the first axis which the test filter keeps.
         kept: number of modes of the last axis which the test filter keeps.
     """
@@ -70,6 +72,8 @@ class PlaneModel(NamedTuple):
     kind: int
     fields: Array
     ratio_squared: Any
+    mean_weight: Any
+    difference_weight: Any
     rows: int
     kept: int
 
@@ -184,11 +188,12 @@ def add_viscous(factor: Any, rate: Array, strain: Array, out: Array) -> None:
 
 
 @compiled
-def add_rotated(factor: Any, rotation: Array, strain: Array, out: Array) -> None:
-    """Add factor times i ω, which is imaginary, times the strain rate: the gradient model."""
+def add_gradients(mean: Any, difference: Any, rotation: Array, strain: Array, out: Array) -> None:
+    """Add a_1 (∂_1 w)² + a_2 (∂_2 w)² = (a_1 + a_2) / 2 · i ω s + (a_1 − a_2) / 4 · (s² − ω²), s = ∂w."""
     for i in range(out.size):
-        s = factor * rotation[i].imag
-        out[i] += complex(-s * strain[i].imag, s * strain[i].real)
+        vorticity, x, y = rotation[i].imag, strain[i].real, strain[i].imag
+        product, cross = mean * vorticity, (difference + difference) * x
+        out[i] += complex(difference * (x * x - y * y - vorticity * vorticity) - product * y, product * x + cross * y)
 
 
 @driver
@@ -214,7 +219,8 @@ def lines_to_fluxes(
         elif kind == LEITH:
             add_viscous(factor, points[2], points[1], flux)
         elif kind == GRADIENT:
-            add_rotated(coefficient, points[2], points[1], flux)
+            mean, difference = coefficient * model.mean_weight, coefficient * model.difference_weight
+            add_gradients(mean, difference, points[2], points[1], flux)
         execute(plans.first_forward, flux, b.returned[0, first])
 
 

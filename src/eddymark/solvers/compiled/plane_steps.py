@@ -37,6 +37,7 @@ class PlaneSteps(CompiledSteps):
         operators: `convecting`, `damping`, `damping_weights` of `Equations`, each `(*modes)`.
         kernel: name of the subgrid-scale stress.
         constant: what its equation multiplies the fields with, such as (C_s Δ)²; the dynamic model finds it.
+        relative_widths: Δ_i / Δ along each axis (gradient model).
         test_space: modes which the test filter keeps (dynamic model).
         test_filter_ratio: α (dynamic model).
     """
@@ -48,6 +49,7 @@ class PlaneSteps(CompiledSteps):
         *,
         kernel: str = "none",
         constant: float = 0.0,
+        relative_widths: tuple[float, float] = (1.0, 1.0),
         test_space: SpectralSpace | None = None,
         test_filter_ratio: float = 1.0,
     ) -> None:
@@ -55,10 +57,13 @@ class PlaneSteps(CompiledSteps):
         storage = self.storage
         kind, fields = _KINDS[kernel]
         rows, kept = (1, 1) if test_space is None else test_space.modes
+        real, (first, last) = storage.real.type, (width**2 for width in relative_widths)
         self.model = plane.PlaneModel(
             kind=kind,
             fields=np.array(fields),
-            ratio_squared=storage.real.type(test_filter_ratio**2),
+            ratio_squared=real(test_filter_ratio**2),
+            mean_weight=real((first + last) / 2),
+            difference_weight=real((first - last) / 4),
             rows=rows,
             kept=kept,
         )

@@ -50,19 +50,19 @@ def wale(gradient: Array, tiny: Any, out: Array) -> None:
 
 
 @compiled
-def vreman(gradient: Array, tiny: Any, out: Array) -> None:
+def vreman(gradient: Array, weights: Array, tiny: Any, out: Array) -> None:
     """Vreman; see `eddymark.closures.vreman.vreman_rate`."""
     vx, wx, uy, vy, wy, uz, vz, wz = rows(gradient)
     real = out.dtype.type
-    one = real(1)
+    one, p, q, r = real(1), weights[0], weights[1], weights[2]
     for i in range(out.size):
         ux = -vy[i] - wz[i]
         a, b, c = ux * vy[i] - uy[i] * vx[i], ux * vz[i] - uz[i] * vx[i], uy[i] * vz[i] - uz[i] * vy[i]
-        total = a * a + b * b + c * c
+        total = p * a * a + q * b * b + r * c * c
         a, b, c = ux * wy[i] - uy[i] * wx[i], ux * wz[i] - uz[i] * wx[i], uy[i] * wz[i] - uz[i] * wy[i]
-        total += a * a + b * b + c * c
+        total += p * a * a + q * b * b + r * c * c
         a, b, c = vx[i] * wy[i] - vy[i] * wx[i], vx[i] * wz[i] - vz[i] * wx[i], vy[i] * wz[i] - vz[i] * wy[i]
-        total += a * a + b * b + c * c
+        total += p * a * a + q * b * b + r * c * c
         norm = ux * ux + uy[i] * uy[i] + uz[i] * uz[i] + vx[i] * vx[i] + vy[i] * vy[i] + vz[i] * vz[i]
         norm += wx[i] * wx[i] + wy[i] * wy[i] + wz[i] * wz[i]
         out[i] = math.sqrt(total / (norm if norm > tiny else one))

@@ -40,32 +40,36 @@ def multiply_gradient(factor: Any, rate: Array, gradient: Array, out: Array) -> 
 
 
 @compiled
-def difference_of_squares(factor: Any, a: Array, b: Array, c: Array, p: Array, q: Array, r: Array, out: Array) -> None:
-    """Factor times a² + b² + c² − p² − q² − r²."""
+def difference_of_squares(
+    factor: Any, weights: Array, a: Array, b: Array, c: Array, p: Array, q: Array, r: Array, out: Array
+) -> None:
+    """Factor times the weighted sum of a² − p², b² − q², c² − r²."""
+    x, y, z = factor * weights[0], factor * weights[1], factor * weights[2]
     for i in range(out.size):
-        out[i] = factor * (a[i] * a[i] + b[i] * b[i] + c[i] * c[i] - p[i] * p[i] - q[i] * q[i] - r[i] * r[i])
+        first, second, third = a[i] * a[i] - p[i] * p[i], b[i] * b[i] - q[i] * q[i], c[i] * c[i] - r[i] * r[i]
+        out[i] = x * first + y * second + z * third
 
 
 @compiled
-def scale(factor: Any, out: Array) -> None:
-    """Multiply by a factor."""
+def weighted_products(
+    factor: Any, weights: Array, a: Array, b: Array, c: Array, p: Array, q: Array, r: Array, out: Array
+) -> None:
+    """Factor times the weighted sum of a p, b q, c r."""
+    x, y, z = factor * weights[0], factor * weights[1], factor * weights[2]
     for i in range(out.size):
-        out[i] = factor * out[i]
+        out[i] = x * a[i] * p[i] + y * b[i] * q[i] + z * c[i] * r[i]
 
 
 @driver
-def gradient_products(factor: Any, gradient: Array, ux: Array, out: Array) -> None:
-    """Factor times ∂_k u_i ∂_k u_j, reduced; leaves ∂_1 u in `ux`."""
+def gradient_products(factor: Any, weights: Array, gradient: Array, ux: Array, out: Array) -> None:
+    """Factor times Σ_k weight_k ∂_k u_i ∂_k u_j, reduced; leaves ∂_1 u in `ux`."""
     vx, wx, uy, vy, wy, uz, vz, wz = rates.rows(gradient)
     rates.minus_sum(vy, wz, ux)
-    difference_of_squares(factor, ux, uy, uz, wx, wy, wz, out[0])
-    difference_of_squares(factor, vx, vy, vz, wx, wy, wz, out[3])
-    rates.gram(ux, uy, uz, vx, vy, vz, out[1])
-    rates.gram(ux, uy, uz, wx, wy, wz, out[2])
-    rates.gram(vx, vy, vz, wx, wy, wz, out[4])
-    scale(factor, out[1])
-    scale(factor, out[2])
-    scale(factor, out[4])
+    difference_of_squares(factor, weights, ux, uy, uz, wx, wy, wz, out[0])
+    difference_of_squares(factor, weights, vx, vy, vz, wx, wy, wz, out[3])
+    weighted_products(factor, weights, ux, uy, uz, vx, vy, vz, out[1])
+    weighted_products(factor, weights, ux, uy, uz, wx, wy, wz, out[2])
+    weighted_products(factor, weights, vx, vy, vz, wx, wy, wz, out[4])
 
 
 @compiled
@@ -117,14 +121,14 @@ def find_stress(subgrid: Subgrid, coefficient: Any, fields: Array, work: Array) 
         for entry in range(5):
             multiply_strain(factor, rate, derived[entry], work[entry])
     elif kind == GRADIENT or kind == CLIPPED_GRADIENT:  # noqa: SIM109
-        gradient_products(coefficient, derived, rate, work)
+        gradient_products(coefficient, subgrid.weights, derived, rate, work)
         if kind == CLIPPED_GRADIENT:
             clip_backscatter(derived, rate, work)
     else:
         if kind == WALE:
             rates.wale(derived, subgrid.tiny, rate)
         elif kind == VREMAN:
-            rates.vreman(derived, subgrid.tiny, rate)
+            rates.vreman(derived, subgrid.weights, subgrid.tiny, rate)
         else:
             rates.sigma(derived, subgrid.series, subgrid.tiny, work[6:], rate)
         multiply_gradient(factor, rate, derived, work)

@@ -39,6 +39,7 @@ def large_eddy_steps(
     *,
     kernel: str,
     constant: float = 0.0,
+    relative_widths: tuple[float, ...] = (1.0, 1.0, 1.0),
     test_space: SpectralSpace | None = None,
     test_filter_ratio: float = 1.0,
 ) -> CompiledSteps:
@@ -48,15 +49,22 @@ def large_eddy_steps(
         solver: the equations; on the CPU.
         kernel: name of the stress.
         constant: what its equation multiplies the fields with, such as (C_s Δ)²; the dynamic model finds it.
+        relative_widths: Δ_i / Δ along each axis (gradient models and Vreman's).
         test_space: modes which the test filter keeps, on the grid for Germano's identity (dynamic model).
         test_filter_ratio: α (dynamic model).
     """
     if solver.grid.dimension == 3:
-        return LargeEddySteps(solver, kernel, constant, test_space, test_filter_ratio)
+        return LargeEddySteps(solver, kernel, constant, relative_widths, test_space, test_filter_ratio)
     from eddymark.solvers.compiled.plane_steps import PlaneSteps
 
     return PlaneSteps(
-        solver, {}, kernel=kernel, constant=constant, test_space=test_space, test_filter_ratio=test_filter_ratio
+        solver,
+        {},
+        kernel=kernel,
+        constant=constant,
+        relative_widths=(relative_widths[0], relative_widths[1]),
+        test_space=test_space,
+        test_filter_ratio=test_filter_ratio,
     )
 
 
@@ -68,6 +76,7 @@ class LargeEddySteps(VolumeSteps):
         solver: NavierStokes,
         kernel: str,
         constant: float,
+        relative_widths: tuple[float, ...],
         test_space: SpectralSpace | None,
         test_filter_ratio: float,
     ) -> None:
@@ -80,11 +89,15 @@ class LargeEddySteps(VolumeSteps):
         )
         self._constant = constant
         real = self.layout.real.type
+        weights = np.square(relative_widths)
+        if kernel == "vreman":
+            weights = weights[[0, 0, 1]] * weights[[1, 2, 2]]
         self._subgrid = Subgrid(
             kind=_KINDS[kernel],
             ratio_squared=real(test_filter_ratio**2),
             tiny=np.finfo(real).tiny,
             series=_angle_series(self.layout.real) if kernel == "sigma" else np.zeros((2, 0), real),
+            weights=weights.astype(real),
         )
         tested = test_space or SpectralSpace(Grid((4, 4, 4), solver.grid.sides), dtype=solver.space.dtype)
         self._test_recipe = _strain_recipe(tested, 13)
