@@ -13,6 +13,7 @@ import xarray as xr
 from eddymark.grid import Grid
 from eddymark.report.collect import FlowResults, collect
 from eddymark.report.figures import results_of
+from eddymark.report.figures.accuracy import error_growth
 from eddymark.report.figures.layers import mixing_layers
 from eddymark.report.figures.view import View
 from eddymark.report.standings import standings
@@ -79,6 +80,15 @@ def test_growth_and_profiles_are_drawn(flow: FlowResults) -> None:
     assert "profiles in the last window, t = 3.20 to 6.00 shear times" in figure.caption
     # The errors are numbered in the order of the names; no_model, which comes later, lost its rollouts.
     assert "Closest to DNS over all windows: cnn_hybrid with 1.0 ×" in figure.caption
+
+
+def test_the_correlation_is_that_of_the_fluctuations(flow: FlowResults) -> None:
+    rows = standings(flow)
+    view = View(flow, rows, Styles([(stepper.name, stepper.kind) for stepper in flow.steppers]))
+    with plotting():
+        caption = error_growth(view).caption
+    assert "Where the correlation of the fluctuations about the averages over planes falls below" in caption
+    assert "chaos" not in caption
 
 
 def test_the_table_has_columns_for_layers(flow: FlowResults) -> None:

@@ -253,6 +253,17 @@ def test_a_longer_decorrelation_time_is_better() -> None:
     )
 
 
+def test_a_decorrelation_time_beyond_the_data_is_no_number() -> None:
+    rows = [
+        row("a", "les", 0.1, others={DECORRELATION: around(6.0, 0)}),
+        row("b", "hybrid", 0.1, others={DECORRELATION: around(6.0, 0)}),
+        row("c", "surrogate", 0.1, others={DECORRELATION: around(4.0, 0)}),
+    ]
+    assert detail(judge(*rows, longest_lead=6.0), "Longest") == (
+        "Longest decorrelation time: longer than the DNS data (6.00 turnover times) for a and b."
+    )
+
+
 def test_the_speed_up_over_dns_is_that_of_the_best_one_at_a_time() -> None:
     dns = Standing("dns", "floor", cost_single=Estimate(90.0))
     rows = [NO_MODEL, FITTED, row("cnn", "hybrid", 0.04, cost=1.5)]

@@ -48,6 +48,18 @@ def test_vorticity_correlation_is_that_of_the_fluctuations(square: Grid) -> None
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+def test_a_mean_profile_that_all_states_share_is_no_correlation(square: Grid) -> None:
+    space = SpectralSpace(square, dealiased=False)
+    x, y = (torch.as_tensor(axis) for axis in square.coordinates())
+    x, y = x[:, None].expand(16, 16), y.expand(16, 16)
+    mean = torch.stack([3 * torch.sin(y), torch.zeros_like(x)])
+    first, second = (torch.stack([torch.zeros_like(x), torch.sin(n * x) / n]) for n in (1, 3))
+    truth, prediction = (mean + first).expand(1, 2, 2, 16, 16), torch.stack([mean + second, mean + first])[None]
+    assert vorticity_correlation(prediction, truth, space=space)[0, 0] == pytest.approx(9 / 10)
+    found = vorticity_correlation(prediction, truth, space=space, averaged_axes=(0,))[0]
+    torch.testing.assert_close(found, torch.tensor([0.0, 1.0], dtype=torch.float64), rtol=0, atol=1e-12)
+
+
 def test_a_failed_state_has_no_error_and_leaves_the_others_alone(cube: Grid, random_phases: Fields) -> None:
     truth = random_phases(cube, trajectories=2, times=2, seed=2)
     prediction = truth.clone()

@@ -72,6 +72,14 @@ def test_layers_are_measured_at_matched_times(tables: dict[str, tuple[xr.Dataset
     assert (dns["momentum_thickness"][:, -1] > 1.05 * dns["momentum_thickness"][:, 0]).all()
 
 
+def test_layers_of_different_runs_are_uncorrelated_in_spite_of_their_mean_flow(
+    tables: dict[str, tuple[xr.Dataset, pd.DataFrame]],
+) -> None:
+    chance, les = (tables[name][1].loc[("decorrelation_time", "rollout"), "value"] for name in ("dns", "no_model"))
+    assert chance < 0.15
+    assert les > 1
+
+
 def test_scores_of_layers_tell_an_les_from_noise(tables: dict[str, tuple[xr.Dataset, pd.DataFrame]]) -> None:
     """Noise with the spectrum of the DNS has no mean profile: half the velocity difference is missing, in rms."""
     les, noise = tables["no_model"][1], tables["matched_noise"][1]

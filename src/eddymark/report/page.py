@@ -110,6 +110,7 @@ def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Se
             dimensions=flow.dimensions,
             no_model=flow.no_model,
             data_seconds=data_seconds,
+            longest_lead=flow.longest_lead,
             clock=flow.flow.clock,
         ),
         columns=columns(rows, dimensions=flow.dimensions, longest_lead=flow.longest_lead, clock=flow.flow.clock),

@@ -44,6 +44,7 @@ def verdict(
     dimensions: int,
     no_model: str | None,
     data_seconds: float = float("nan"),
+    longest_lead: float = float("inf"),
     clock: str = "turnover time",
 ) -> Verdict:
     """Compare the best learned model with the best LES.
@@ -56,6 +57,7 @@ def verdict(
         dimensions: number of space dimensions; decides which statistic catches fakes.
         no_model: name of the LES without a closure.
         data_seconds: what generating the data took, for the break-even.
+        longest_lead: end of the DNS data, where decorrelation times are cut off.
         clock: unit of all times.
     """
     ranked = rank(standings, SPECTRUM)
@@ -72,7 +74,7 @@ def verdict(
     if exhausted:
         text = f"The case has no headroom, so it proves nothing for either side: {room}. {text}"
     scores = (SPECTRUM, UPPER_SPECTRUM, fake_catcher(dimensions), DECORRELATION)
-    details = [_leader(standings, score, clock) for score in scores]
+    details = [_leader(standings, score, clock, longest_lead) for score in scores]
     if learned is not None and classical is not None:
         details += [_other_scores(learned, classical, scores[1:])]
         details += [_one_at_a_time(learned, classical), _break_even(learned, classical, data_seconds, clock)]
@@ -204,7 +206,7 @@ def _speed_up(standings: Sequence[Standing], best: Sequence[Standing], clock: st
     )
 
 
-def _leader(standings: Sequence[Standing], score: Score, clock: str) -> str:
+def _leader(standings: Sequence[Standing], score: Score, clock: str, longest_lead: float) -> str:
     """Who is best in one score, together with everybody who is not separated from the best."""
     ranked = rank(standings, score)
     if not ranked:
@@ -213,12 +215,20 @@ def _leader(standings: Sequence[Standing], score: Score, clock: str) -> str:
     equals = [
         row for row in ranked[1:] if not separated(best[score], row[score], smaller_is_better=score.smaller_is_better)
     ]
+    if score is DECORRELATION and best[score].value >= longest_lead:
+        return f"{extreme} {score.title}: {beyond_the_data(ranked, longest_lead, clock)}"
     text = f"{extreme} {score.title}: {_quoted(best, score, clock)}"
     if equals:
         return f"{text}, not separated by the intervals from {enumeration([row.name for row in equals])}"
     if len(ranked) == 1:
         return f"{text}, the only one whose rollouts all survived"
     return f"{text}, ahead of {_quoted(ranked[1], score, clock)} outside the intervals"
+
+
+def beyond_the_data(ranked: Sequence[Standing], longest_lead: float, clock: str) -> str:
+    """Say which steppers are still correlated with the DNS at the end of its data."""
+    names = [row.name for row in ranked if row[DECORRELATION].value >= longest_lead]
+    return f"longer than the DNS data ({number(longest_lead)} {clock}s) for {enumeration(names)}"
 
 
 def _other_scores(learned: Standing, classical: Standing, scores: Sequence[Score]) -> str:

@@ -112,13 +112,18 @@ def run(
     dns = _with_layers(dns, test, flow, grid, dns_window)
     dns = dns.assign_coords(run=("trajectory", runs))
     reference = _with_failures(dns, dns, flow, [])
-    threshold = flow.validation.correlation_threshold
+    threshold, averaged_axes = flow.validation.correlation_threshold, _averaged_axes(flow)
     description = _description(flow, flow_name, name, built)
     if made is None:
         velocity, statistics = test, reference.assign_attrs(description)
         others = test[unrelated_trajectories(runs)]
         chance = measure_errors(
-            test[:, 1:], others[:, 1:], grid=grid, interval=interval, correlation_threshold=threshold
+            test[:, 1:],
+            others[:, 1:],
+            grid=grid,
+            interval=interval,
+            correlation_threshold=threshold,
+            averaged_axes=averaged_axes,
         )
         scored = statistics.merge(chance)
     else:
@@ -131,6 +136,7 @@ def run(
             scales=scales,
             truth=test[:, 1 : velocity.shape[1]],
             correlation_threshold=threshold,
+            averaged_axes=averaged_axes,
         )
         statistics = _with_layers(statistics, velocity, flow, grid, window)
         recorded = [RecordedFailure(f.trajectory, f.step * interval, f.cause) for f in made.failures]
@@ -216,6 +222,11 @@ def _windows(flow: FlowConfiguration) -> tuple[Window, Window]:
     """
     window = Window(start=flow.validation.statistics_start, parts=flow.validation.windows)
     return window, window if flow.is_transient else Window(start=-np.inf)
+
+
+def _averaged_axes(flow: FlowConfiguration) -> tuple[int, ...]:
+    """Return the axes along which a flow with layers is homogeneous: planes y = const hold its mean."""
+    return (0, 2) if flow.initial_state is not None and flow.initial_state.mean_flow is not None else ()
 
 
 def _with_layers(

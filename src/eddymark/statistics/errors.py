@@ -29,23 +29,31 @@ def relative_l2_error(prediction: Tensor, truth: Tensor) -> Tensor:
     return difference / norm
 
 
-def vorticity_correlation(prediction: Tensor, truth: Tensor, *, space: SpectralSpace) -> Tensor:
+def vorticity_correlation(
+    prediction: Tensor, truth: Tensor, *, space: SpectralSpace, averaged_axes: tuple[int, ...] = ()
+) -> Tensor:
     """Return the Pearson correlation of the vorticity fields, ⟨ω ω'⟩ / √(⟨ω²⟩⟨ω'²⟩), over space and
     components.
 
-    Vorticity has no mean on a periodic box. A state without vorticity has correlation 0.
+    Vorticity has no mean on a periodic box, but a mean profile in a shear flow: all states share it, so that states
+    which have nothing else in common would count as correlated. A state without vorticity has correlation 0.
 
     Arguments:
         prediction: velocity, `(trajectory, time, component, *grid)`.
         truth: velocity of the DNS at the same times, same shape.
         space: spectral space of the grid.
+        averaged_axes: axes of the grid, 0 the first; the average over them is taken off each state.
 
     Returns:
         `(trajectory, time)`; NaN where the prediction is not finite.
     """
     first, second = (
-        space.to_physical(space.vorticity(space.to_spectral(velocity))).flatten(2) for velocity in (prediction, truth)
+        space.to_physical(space.vorticity(space.to_spectral(velocity))) for velocity in (prediction, truth)
     )
+    if averaged_axes:
+        axes = [axis - space.grid.dimension for axis in averaged_axes]
+        first, second = (field - field.mean(dim=axes, keepdim=True) for field in (first, second))
+    first, second = first.flatten(2), second.flatten(2)
     covariance = (first * second).mean(dim=-1)
     spread = (first.square().mean(dim=-1) * second.square().mean(dim=-1)).sqrt()
     return torch.where(spread == 0, torch.zeros_like(covariance), covariance / spread)

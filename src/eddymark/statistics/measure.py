@@ -100,6 +100,7 @@ def measure(
     scales: Scales,
     truth: Tensor | None = None,
     correlation_threshold: float = 0.8,
+    averaged_axes: tuple[int, ...] = (),
 ) -> xr.Dataset:
     """Measure the statistics of trajectories.
 
@@ -116,6 +117,7 @@ def measure(
         truth: DNS from the same initial states at the times 1, 2, … intervals, as far as it reaches,
             `(trajectory, lead time, component, *grid)`; without it there are no errors.
         correlation_threshold: see `errors.decorrelation_time`.
+        averaged_axes: see `errors.vorticity_correlation`.
 
     Returns:
         variables, each with dimension `trajectory`: `kinetic_energy`, `enstrophy`, `divergence` over `time`;
@@ -161,7 +163,12 @@ def measure(
         return result
     prediction = velocity[:, 1 : 1 + truth.shape[1]]
     pointwise = measure_errors(
-        prediction, truth, grid=grid, interval=interval, correlation_threshold=correlation_threshold
+        prediction,
+        truth,
+        grid=grid,
+        interval=interval,
+        correlation_threshold=correlation_threshold,
+        averaged_axes=averaged_axes,
     )
     return result.merge(pointwise)
 
@@ -176,7 +183,13 @@ def dealiased_modes(grid: Grid, *, shells: int) -> NDArray[np.int64]:
 
 
 def measure_errors(
-    prediction: Tensor, truth: Tensor, *, grid: Grid, interval: float, correlation_threshold: float
+    prediction: Tensor,
+    truth: Tensor,
+    *,
+    grid: Grid,
+    interval: float,
+    correlation_threshold: float,
+    averaged_axes: tuple[int, ...] = (),
 ) -> xr.Dataset:
     """Measure how trajectories differ from others at equal times.
 
@@ -186,13 +199,14 @@ def measure_errors(
         grid: the grid.
         interval: time between two states, turnover times.
         correlation_threshold: see `errors.decorrelation_time`.
+        averaged_axes: see `errors.vorticity_correlation`.
 
     Returns:
         `relative_l2_error`, `vorticity_correlation` `(trajectory, lead_time)`, `decorrelation_time` `(trajectory,)`.
     """
     space = SpectralSpace(grid, dealiased=False, device=prediction.device)
     lead_time = interval * np.arange(1, prediction.shape[1] + 1, dtype=np.float64)
-    error, correlation = _errors(prediction, truth, space)
+    error, correlation = _errors(prediction, truth, space, averaged_axes)
     crossing = errors.decorrelation_time(lead_time, correlation, threshold=correlation_threshold)
     return xr.Dataset(
         {
@@ -231,11 +245,13 @@ def _balance(velocity: Tensor, space: SpectralSpace) -> dict[str, NDArray[np.flo
     return {name: torch.cat(values, dim=1).cpu().numpy() for name, values in parts.items()}
 
 
-def _errors(prediction: Tensor, truth: Tensor, space: SpectralSpace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _errors(
+    prediction: Tensor, truth: Tensor, space: SpectralSpace, averaged_axes: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     error, correlation = [], []
     for ours, theirs in zip(_chunks(prediction), _chunks(truth), strict=True):
         error.append(errors.relative_l2_error(ours, theirs))
-        correlation.append(errors.vorticity_correlation(ours, theirs, space=space))
+        correlation.append(errors.vorticity_correlation(ours, theirs, space=space, averaged_axes=averaged_axes))
     return torch.cat(error, dim=1).cpu().numpy(), torch.cat(correlation, dim=1).cpu().numpy()
 
 

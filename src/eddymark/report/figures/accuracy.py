@@ -19,6 +19,7 @@ from eddymark.report.standings import (
 )
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import DASH, enumeration, interval, number
+from eddymark.report.verdict import beyond_the_data
 
 
 def cost_and_accuracy(view: View) -> Figure:
@@ -143,13 +144,19 @@ def error_growth(view: View) -> Figure:
         axes.set_xlabel(f"lead time ({view.clock})")
         axes.set_xlim(0, None)
     legend(figure, [handle(view.style(stepper), view.label(stepper)) for stepper in drawn], columns=3)
-    ranked = rank(view.standings, DECORRELATION)
+    ranked, longest_lead = rank(view.standings, DECORRELATION), view.flow.longest_lead
     times = [f"{row.name} {interval(row[DECORRELATION])}" for row in ranked[:3]] or [DASH]
+    longest = f"{enumeration(times)} {view.clock}"
+    if ranked and ranked[0][DECORRELATION].value >= longest_lead:
+        longest = beyond_the_data(ranked, longest_lead, view.flow.flow.clock)
+    state = view.flow.flow.initial_state
+    about = " of the fluctuations about the averages over planes" if state is not None and state.mean_flow else ""
+    # What decays may stay correlated for good.
+    lost = "lost, and beyond it" if view.transient else "lost: chaos ends every forecast, so beyond it"
     caption = (
         "Average over test trajectories; shaded: 95 % interval of the best LES and the best learned model. "
-        f"Where the correlation falls below {number(threshold, 2)} (dashed; markers) the forecast counts as "
-        "lost: chaos ends every forecast, so beyond it only statistics matter. Longest: "
-        f"{enumeration(times)} {view.clock}.{view.survivors_note}{view.seeds_note}"
+        f"Where the correlation{about} falls below {number(threshold, 2)} (dashed; markers) the forecast counts as "
+        f"{lost} only statistics matter. Longest: {longest}.{view.survivors_note}{view.seeds_note}"
     )
     return Figure(
         "error-growth",
