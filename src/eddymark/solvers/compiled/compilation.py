@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-from numba import njit
+from numba import njit, types
 
 _CONFIG: Any = numba.config
 
@@ -76,7 +76,14 @@ def _dispatcher(function: Callable[..., Any], *, optimisation: int) -> Any:
         finally:
             _CONFIG.OPT, _CONFIG.LOOP_VECTORIZE = before
 
+    find_template = dispatcher.get_call_template
+
+    def find_template_alike(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        # Otherwise each number that is written in a call would be a type, for which all were compiled once more.
+        return find_template(tuple(map(types.unliteral, arguments)), named)
+
     dispatcher._compiler.compile = compile_alike
+    dispatcher.get_call_template = find_template_alike
     return dispatcher
 
 

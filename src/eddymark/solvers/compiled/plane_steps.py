@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from eddymark.grid import SpectralSpace
-from eddymark.solvers.compiled import plane
+from eddymark.solvers.compiled import plane, plane_stresses
 from eddymark.solvers.compiled.arrays import Arrays, Scheme
 from eddymark.solvers.compiled.layout import Storage
 from eddymark.solvers.compiled.stepping import CompiledSteps
@@ -87,7 +87,7 @@ class PlaneSteps(CompiledSteps):
 
     def advance_one(self, thread: int, arrays: Arrays, scheme: Scheme, steps: int) -> float:
         """Advance a trajectory in place; return the energy that the held shells have received."""
-        return plane.advance(
+        return plane_stresses.advance(
             self.plans,
             self.buffers[thread],
             self.equations,

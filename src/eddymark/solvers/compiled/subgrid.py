@@ -128,7 +128,7 @@ class LargeEddySteps(VolumeSteps):
     def shared_stage(self, share: Share, arrays: Arrays, scheme: Scheme, stage: int, *, empty: bool = False) -> None:
         """Take a Runge–Kutta stage of one trajectory with several threads, or of no part of it."""
         plans, equations, recipe, subgrid = self.layout.plans, self.equations, self.recipe, self._subgrid
-        rate = forcing_rate(equations, scheme, arrays, stage)
+        rate = scheme.weights.dtype.type(forcing_rate(equations, scheme, arrays, stage))
         current = current_state(scheme, arrays, stage)
         separate = bool(large_eddy.is_separate(subgrid, stage))
 
@@ -136,7 +136,9 @@ class LargeEddySteps(VolumeSteps):
             direct.inverse_first(plans, self.buffers[thread], equations, recipe, current, arrays.lines, start, stop)
 
         def planes(thread: int, start: int, stop: int) -> None:
-            factor = large_eddy.first_factor(arrays) if separate else arrays.coefficient[0]
+            factor = (
+                arrays.coefficient.dtype.type(large_eddy.first_factor(arrays)) if separate else arrays.coefficient[0]
+            )
             b = self.buffers[thread]
             large_eddy.planes(plans, b, equations, recipe, subgrid, arrays, factor, separate, start, stop)
 

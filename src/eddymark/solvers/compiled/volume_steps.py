@@ -65,7 +65,7 @@ class VolumeSteps(CompiledSteps):
         plans, equations, recipe = self.layout.plans, self.equations, self.recipe
         if stage == 0 and equations.damping.size:
             measure_energy(equations, arrays)
-        rate = forcing_rate(equations, scheme, arrays, stage)
+        rate = scheme.weights.dtype.type(forcing_rate(equations, scheme, arrays, stage))
         current = current_state(scheme, arrays, stage)
 
         def inverse(thread: int, start: int, stop: int) -> None:
