@@ -18,6 +18,9 @@ from verification.forced_isotropic import Statistics
 from verification.marching import Row
 from verification.stations import measured_spectrum
 
+_KOLMOGOROV_CONSTANT = 1.62
+"""C in E(k) = C ε^⅔ k^(−5/3); Source: 55/18 · 0.53 of Sreenivasan (1995), Phys. Fluids 7, 2778."""
+
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 
 
@@ -71,10 +74,10 @@ def _taylor_green(vortex: Mapping[taylor_green.Case, list[Row]]) -> Figure:
             label="peak of the 512³ reference",
             zorder=5,
         )
-        axes.set_xlabel("time")
+        axes.set_xlabel("t V₀ / L")
         axes.set_ylim(0, None)
         axes.legend(loc="lower right", fontsize=7)
-    left.set_ylabel("−dE/dt")
+    left.set_ylabel("−dE/dt · L / V₀³")
     return figure
 
 
@@ -99,7 +102,7 @@ def _comte_bellot_corrsin(stations: Mapping[str, Mapping[int, Row]]) -> Figure:
         panel.set_xlabel("wavenumber (1 = 1 / 9 cm)")
         panel.set_xlim(0.85, 30)
         panel.set_ylim(6e-4, 0.15)
-    axes[0].set_ylabel("E(k)")
+    axes[0].set_ylabel("E(k) (1 = (22.2 cm/s)² · 9 cm)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     return figure
 
@@ -117,6 +120,9 @@ def _forced_isotropic(forced: Mapping[int, Statistics]) -> Figure:
         right.loglog(distance, found.longitudinal / scale, "--", color=colour, label=f"D_LL, {points}³")
         right.loglog(distance, found.transverse / scale, "-", color=colour, label=f"D_NN, {points}³")
         right.loglog(distance, found.isotropic / scale, "o", color=colour, markersize=3, markevery=3)
+    left.axhline(
+        _KOLMOGOROV_CONSTANT, color="0.7", linewidth=1, label=f"{_KOLMOGOROV_CONSTANT} (experiments)", zorder=0
+    )
     right.plot([], [], "o", color="0.4", markersize=3, label="D_LL + ½ r dD_LL/dr")
     left.set_xlabel("k η")
     left.set_ylabel("E(k) k$^{5/3}$ ε$^{−2/3}$")
