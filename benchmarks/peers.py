@@ -3,8 +3,8 @@
 All use one thread and the 2/3 rule on the same grid and keep their state in spectral space. Times are those of the
 processor per step and trajectory, the shortest of several: another job on the machine delays them much less than the
 clock on the wall. A batch is advanced in the way that each solver has for it: one after the other here, by `jax.vmap`
-in exponax and jax-cfd; fluidsim has none, a batch costs it as many simulations. That the fields agree is checked by
-`benchmarks/agreement.py`.
+in exponax and jax-cfd; fluidsim has none. What a loop over trajectories costs is in the rows of one trajectory. That
+the fields agree is checked by `benchmarks/agreement.py`.
 """
 
 from __future__ import annotations
