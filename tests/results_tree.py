@@ -17,7 +17,7 @@ from eddymark.config import load_experiment
 from eddymark.grid import Grid
 from eddymark.plan import Job, plan
 from eddymark.records import publish, upstream_digests
-from eddymark.storage import at_outputs, trajectory_dataset, write_stresses, write_trajectories
+from eddymark.storage import at_outputs, stress_dataset, trajectory_dataset, write_trajectories
 from tests.small_experiment import write_experiment
 
 INTERVAL, TRAJECTORIES, TIMES = 0.2, 2, 4
@@ -92,7 +92,7 @@ def _data(folder: Path, random: np.random.Generator) -> None:
         write_trajectories(folder / f"{split}.zarr.zip", trajectories(random))
     for split in ("validation", "test"):
         write_trajectories(folder / f"unfiltered_{split}.zarr.zip", at_outputs(trajectories(random), range(0, 8, 2)))
-    write_stresses(folder / "stress.zarr.zip", stresses(random), outputs=[0, TIMES - 1])
+    write_trajectories(folder / "stress.zarr.zip", stress_dataset(stresses(random), outputs=[0, TIMES - 1]))
     pd.DataFrame({"run": [0, 0], "time": [0.0, 0.2], "residual": random.random(2)}).to_csv(
         folder / "budget.csv", index=False
     )

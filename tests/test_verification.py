@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from eddymark.contents import check_content
 from eddymark.records import RECORD, mark_stale, read_record
-from eddymark.storage import write_stresses, write_trajectories
+from eddymark.storage import stress_dataset, write_trajectories
 from eddymark.verification import Finding, show, verify
 from eddymark.work import LOCK, work_folder
 from tests.results_tree import Tree, planned_tree, publish_again, statistics, stresses, trajectories
@@ -243,10 +243,10 @@ def test_rollouts_may_only_be_nan_after_a_recorded_failure(
 def test_a_true_stress_that_is_not_finite_is_found(own: Tree) -> None:
     path = own[1] / GENERATE / "stress.zarr.zip"
     stress = stresses(np.random.default_rng(0))
-    write_stresses(path, stress, outputs=[0, 3])
+    write_trajectories(path, stress_dataset(stress, outputs=[0, 3]))
     assert check_content(path.parent, path.name) is None
     stress[1, 0, 1, 2, 2] = np.nan
-    write_stresses(path, stress, outputs=[0, 3])
+    write_trajectories(path, stress_dataset(stress, outputs=[0, 3]))
     assert check_content(path.parent, path.name) == "stress is not finite in trajectory 1"
     shutil.copy(path.with_name("test.zarr.zip"), path)
     assert "cannot be read" in str(check_content(path.parent, path.name))

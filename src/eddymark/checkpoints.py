@@ -52,7 +52,8 @@ class Checkpoints:
 
     Each file is written beside its place, flushed to the disk and renamed. The manifest, which comes last, names the
     files of the checkpoint with their digests, so that a kill at any moment leaves the previous checkpoint or the new
-    one. What was stored once (`parts`) is not written again.
+    one. What was stored once (`parts`) is not written again, and what a computation has written to files of its own
+    (`written`) is not copied.
 
     Arguments:
         folder: where the files are.
@@ -98,6 +99,7 @@ class Checkpoints:
         state: Mapping[str, Tensor],
         parts: Mapping[str, Sequence[Tensor]],
         facts: Mapping[str, Any] | None = None,
+        written: Sequence[Path] = (),
     ) -> None:
         """Store a checkpoint in the place of the previous one; if there is no room, say so and keep the previous one.
 
@@ -106,6 +108,8 @@ class Checkpoints:
             state: tensors that the next unit starts from.
             parts: everything made so far, in lists that only ever grow; the entries of a list have equal shapes.
             facts: anything else that JSON can hold.
+            written: other complete files in the folder, at any depth, that the computation goes on from; all that this
+                process has written.
         """
         began = time.monotonic()
         fresh = {name: list(entries[self._stored.get(name, 0) :]) for name, entries in parts.items()}
@@ -114,8 +118,11 @@ class Checkpoints:
             f"state-{done:08d}.safetensors": dict(state),
         }
         try:
-            files = {name: digest for name, digest in self._files.items() if name.startswith("part-")}
+            files = {name: digest for name, digest in self._files.items() if not name.startswith("state-")}
             files |= {name: self._write(name, content) for name, content in tensors.items() if content}
+            for path in written:
+                if (name := path.relative_to(self.folder).as_posix()) not in files:
+                    files[name] = _durable_digest(path)
             content = {
                 "key": self._key,
                 "done": done,
@@ -145,7 +152,7 @@ class Checkpoints:
                 raise _UnusableError(f"{name} is damaged")
         state: dict[str, Tensor] = {}
         parts: dict[str, list[Tensor]] = {}
-        for name in sorted(content["files"]):
+        for name in sorted(name for name in content["files"] if name.startswith(("part-", "state-"))):
             loaded = load_file(self.folder / name)
             if name.startswith("state-"):
                 # A copy is aligned in memory like any other tensor; a transform of the file's own bytes could round
@@ -165,9 +172,7 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{name}"
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary)
-        with temporary.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
+        digest = _durable_digest(temporary)
         os.replace(temporary, self.folder / name)
         return digest
 
@@ -198,6 +203,14 @@ def _interval() -> float:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _durable_digest(path: Path) -> str:
+    """Return the digest of a file and make sure that the file is on the disk."""
+    digest = _digest(path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return digest
 
 
 def _text_digest(content: Mapping[str, Any]) -> str:

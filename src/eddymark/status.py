@@ -96,7 +96,9 @@ def _running(work: Path) -> str:
 def _interrupted(work: Path) -> str:
     progress = read_progress(work / PROGRESS)
     where = "" if progress is None else f"at {_percentage(progress)}; "
-    has_checkpoint = (work / CHECKPOINTS).is_dir() and any((work / CHECKPOINTS).iterdir())
+    folder = work / CHECKPOINTS
+    # The folders in it are what a DNS writes from the beginning on.
+    has_checkpoint = folder.is_dir() and any(path.is_file() for path in folder.iterdir())
     return where + ("resumes from its last checkpoint" if has_checkpoint else "starts again from its beginning")
 
 

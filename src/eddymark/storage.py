@@ -22,7 +22,9 @@ from eddymark.grid import Grid
 AXES = ("x", "y", "z")
 COMPONENTS = ("u", "v", "w")
 CHUNK_OUTPUTS = 16
-"""Outputs in one chunk of a trajectory file."""
+"""Most outputs in one chunk of a trajectory file."""
+CHUNK_BYTES = 2**24
+"""No chunk with more than one output is larger: so much is read for one output, and kept until it is written."""
 
 _PLAIN_CODECS = {"blosc", "zstd", "zlib", "gzip", "lz4", "bz2", "lzma", "shuffle", "delta", "fixedscaleoffset", "crc32"}
 """Codecs that only compress. Others decode objects, and one of them, pickle, runs what stands in the file."""
@@ -87,81 +89,25 @@ def at_outputs(dataset: xr.Dataset, outputs: Sequence[int]) -> xr.Dataset:
 def write_trajectories(path: Path, dataset: xr.Dataset) -> None:
     """Write a dataset of trajectories to one zip file: a compressed Zarr store, equal bytes for equal data.
 
-    Chunks hold one trajectory and up to `CHUNK_OUTPUTS` outputs.
+    What does not fit into memory is written by `growing_store.GrowingStore`.
     """
-    encoding = {"velocity": {"chunks": _chunks(dataset["velocity"])}}
+    encoding = {name: {"chunks": chunk_shape(fields)} for name, fields in dataset.data_vars.items()}
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         dataset.to_zarr(folder, consolidated=False, zarr_format=2, encoding=encoding)
-        _zip(Path(folder), path)
+        pack(Path(folder), path)
 
 
-class TrajectoryFile:
-    """Writes a file like `write_trajectories` does, a few outputs at a time; the file is there after the context.
+def chunk_shape(fields: xr.DataArray) -> tuple[int, ...]:
+    """Return the shape of a chunk: one trajectory, as many outputs as `CHUNK_OUTPUTS` and `CHUNK_BYTES` allow.
 
     Arguments:
-        path: the file.
-        grid: the grid of the fields.
-        outputs: outputs per trajectory.
-        interval: time between outputs, flow units.
-        turnover_time: unit of the coordinate `turnovers`, flow units.
-        runs: the run from which each trajectory was cut.
+        fields: `(trajectory, output, …)`.
     """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        grid: Grid,
-        outputs: int,
-        interval: float,
-        turnover_time: float,
-        runs: Sequence[int],
-    ) -> None:
-        self.path = path
-        self.attributes: Mapping[str, Any] = {}
-        shape = (len(runs), outputs, grid.dimension, *grid.points)
-        self._template = trajectory_dataset(
-            np.broadcast_to(np.float32(0), shape),
-            grid=grid,
-            interval=interval,
-            turnover_time=turnover_time,
-            attributes={},
-            runs=runs,
-        )
-
-    def __enter__(self) -> TrajectoryFile:
-        self._folder = tempfile.TemporaryDirectory(dir=self.path.parent)
-        velocity = self._template["velocity"]
-        labels = self._template.drop_vars("velocity")
-        labels.to_zarr(self._folder.name, consolidated=False, zarr_format=2)
-        self._group = zarr.open_group(self._folder.name, mode="r+")
-        self._array = self._group.create_array(
-            "velocity",
-            shape=velocity.shape,
-            chunks=_chunks(velocity),
-            dtype="float32",
-            fill_value=None,
-            attributes={"_ARRAY_DIMENSIONS": [str(name) for name in velocity.dims], **velocity.attrs},
-        )
-        return self
-
-    def write(self, trajectory: int, first: int, velocity: NDArray[np.float32]) -> None:
-        """Write outputs `(time, component, *grid)` of a trajectory from output `first` on."""
-        self._array[trajectory, first : first + len(velocity)] = velocity
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._folder:
-            if kind is None:
-                self._group.attrs.update(self.attributes)
-                _zip(Path(self._folder.name), self.path)
+    size = fields.dtype.itemsize * int(np.prod(fields.shape[2:]))
+    return (1, max(1, min(CHUNK_OUTPUTS, CHUNK_BYTES // size, fields.shape[1])), *fields.shape[2:])
 
 
-def _chunks(velocity: xr.DataArray) -> tuple[int, ...]:
-    """Return the shape of a chunk."""
-    return (1, min(CHUNK_OUTPUTS, velocity.sizes["time"]), *velocity.shape[2:])
-
-
-def _zip(folder: Path, path: Path) -> None:
+def pack(folder: Path, path: Path) -> None:
     """Pack a folder without compressing again, in a fixed order and with a fixed date."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(file for file in folder.rglob("*") if file.is_file()):
@@ -235,11 +181,10 @@ def _require_plain_arrays(path: Path) -> None:
                 raise ValueError(f"{name}: codec {unknown[0]!r} is not one for numbers or text")
 
 
-def write_stresses(path: Path, stress: NDArray[np.floating[Any]], *, outputs: Sequence[int]) -> None:
-    """Write true subgrid-scale stresses to one zip file.
+def stress_dataset(stress: NDArray[np.floating[Any]], *, outputs: Sequence[int]) -> xr.Dataset:
+    """Return true subgrid-scale stresses as a labelled dataset.
 
     Arguments:
-        path: the file.
         stress: `(trajectory, output, entry, *grid)`; entries are τ_ij, i ≤ j, without the last diagonal one, which is
             subtracted from the others on the diagonal.
         outputs: the output of its trajectory to which each belongs.
@@ -254,13 +199,11 @@ def write_stresses(path: Path, stress: NDArray[np.floating[Any]], *, outputs: Se
         attrs={"title": "subgrid-scale stress, (u_i u_j) filtered minus the product of filtered velocities"},
     )
     dataset["stress"].attrs = {"long_name": "subgrid-scale stress", "units": "flow velocity units squared"}
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        dataset.to_zarr(folder, consolidated=False, zarr_format=2)
-        _zip(Path(folder), path)
+    return dataset
 
 
 def read_stresses(paths: Sequence[Path]) -> xr.Dataset:
-    """Read what `write_stresses` wrote; several files (shards) are joined along `trajectory`.
+    """Read stored `stress_dataset`s; several files (shards) are joined along `trajectory`.
 
     Raises:
         EddymarkError: if a file cannot be read.

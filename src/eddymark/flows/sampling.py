@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from eddymark.checkpoints import Checkpoints
@@ -17,18 +19,18 @@ from eddymark.errors import EddymarkError
 from eddymark.filters import GridFilter
 from eddymark.flows.base import Flow, Scales
 from eddymark.flows.budget import BUDGET, closed_budget, energy_rates
-from eddymark.flows.schedule import SPLITS, Batch, batches, stretches
+from eddymark.flows.recording import FILTERED, STRESS, UNFILTERED, Recording
+from eddymark.flows.schedule import Batch, batches
 from eddymark.flows.subgrid import subgrid_stress
 from eddymark.flows.unfiltered import kept_space
-from eddymark.grid import Grid
 from eddymark.progress import Progress
 from eddymark.randomness import generator
 from eddymark.solvers.time_integration import INTEGRATORS, EnergyLedger, TimeIntegration
 
-KEPT = ("fields", "stresses", "unfiltered", "scales", "budget")
-"""What is kept of the outputs."""
 COARSEST = 0.5
 """A DNS with a smaller k_max η is none, and refused unless its configuration allows it."""
+POINTS_AT_ONCE = 2**24
+"""Grid points × steps between two moments at which a checkpoint can be made: some seconds."""
 
 
 @dataclass(frozen=True)
@@ -36,31 +38,17 @@ class SampledRuns:
     """What the DNS runs of a shard leave behind.
 
     Arguments:
-        velocity: per split, filtered trajectories `(trajectory, time, component, *coarse grid)`.
-        runs: per split, the run each trajectory was cut from.
+        recording: the fields.
         budget: energy budget per run and output.
         scales: averaged over the runs: of the statistically steady state, over all outputs after the spin-up; of a
             transient flow, those at the start of the trajectories, but for the resolution, which is the lowest of all.
         final_scales: of a transient flow, those at the end of the runs, averaged over them.
-        stress: true subgrid-scale stress in some outputs of the test trajectories, reduced, `(trajectory, output,
-            d(d+1)/2 − 1, *coarse grid)`.
-        stress_outputs: which outputs of each test trajectory these are.
-        unfiltered: DNS states, before they are filtered, in some outputs of the validation and test trajectories, by
-            split `(trajectory, output, component, *unfiltered grid)`.
-        unfiltered_outputs: by split, which outputs of each trajectory these are.
-        unfiltered_grid: the smallest grid that holds their modes.
     """
 
-    velocity: dict[str, NDArray[np.float32]]
-    runs: dict[str, list[int]]
+    recording: Recording
     budget: pd.DataFrame
     scales: Scales
     final_scales: Scales | None
-    stress: NDArray[np.float32]
-    stress_outputs: list[int]
-    unfiltered: dict[str, NDArray[np.float32]]
-    unfiltered_outputs: dict[str, list[int]]
-    unfiltered_grid: Grid
 
 
 def sample_runs(
@@ -70,12 +58,14 @@ def sample_runs(
     seed: int,
     runs: Sequence[int],
     device: torch.device,
+    folder: Path,
     checkpoints: Checkpoints | None = None,
 ) -> SampledRuns:
     """Integrate independent runs, filter every output that belongs to a split, and keep the energy budget.
 
-    What goes on from a checkpoint ends with the same bytes as an undisturbed computation: the methods are one-step
-    ones and choose their step at each output from the state alone, so that the state is all there is to store.
+    Fields are written as they come: what is in memory does not grow with the length of the runs, apart from some
+    twenty numbers of each output. What goes on from a checkpoint ends with the same bytes as an undisturbed
+    computation: the methods are one-step ones and choose their step at each output from the state alone.
 
     Arguments:
         flow: the flow.
@@ -83,31 +73,69 @@ def sample_runs(
         seed: the experiment's seed.
         runs: numbers of the runs; run r has the same initial state whatever the shard.
         device: where to compute.
-        checkpoints: where to go on from, and to store the state and what has been sampled.
+        folder: where fields are written; in that of the checkpoints, if there are some.
+        checkpoints: where to go on from.
 
     Raises:
-        EddymarkError: if the time step turns out unstable, a state is not finite, or the DNS is under-resolved by far.
+        EddymarkError: if the time step turns out unstable, a state is not finite, or the DNS is under-resolved.
     """
-    sampler = _Sampler(flow, flow_name, seed=seed, device=device, checkpoints=checkpoints)
     work = batches(flow, runs)
+    sampler = _Sampler(flow, flow_name, work, seed=seed, device=device, folder=folder, checkpoints=checkpoints)
     begins = np.cumsum([0, *(batch.outputs for batch in work)]).tolist()
-    done, spectrum = sampler.resumed()
+    done, interval = sampler.resumed()
     with torch.inference_mode(), Progress(f"DNS of {flow_name}, runs {list(runs)}", begins[-1] - 1) as progress:
         for batch, begin in zip(work, begins, strict=False):
             if done < begin + batch.outputs:
-                sampler.integrate(batch, spectrum, first=max(done - begin, 0), begin=begin, progress=progress)
-                spectrum = None
-    return sampler.collected(work)
+                sampler.integrate(batch, interval, first=max(done - begin, 0), begin=begin, progress=progress)
+                interval = None
+    return sampler.collected()
+
+
+@dataclass
+class _Interval:
+    """An output interval of a batch under way.
+
+    Arguments:
+        begin: state at its start, `(run, d, *modes)`.
+        state: state after the steps taken.
+        budget: energy and rates at its start, `(run, len(BUDGET))`.
+        injected: what a constraint has added to the energy since, `(run,)` or empty.
+        courant_rate: Courant number per unit of time step at its start.
+        steps: number of steps that it takes.
+        taken: how many have been taken.
+    """
+
+    begin: Tensor
+    state: Tensor
+    budget: Tensor
+    injected: Tensor
+    courant_rate: float
+    steps: int
+    taken: int = 0
+
+    def restart(self, steps: int) -> None:
+        """Begin again with another number of steps."""
+        self.state, self.injected = self.begin, torch.zeros_like(self.injected)
+        self.steps, self.taken = steps, 0
 
 
 class _Sampler:
     """Integrates batches of runs one after the other and keeps what is to be kept of them."""
 
     def __init__(
-        self, flow: Flow, name: str, *, seed: int, device: torch.device, checkpoints: Checkpoints | None
+        self,
+        flow: Flow,
+        name: str,
+        work: Sequence[Batch],
+        *,
+        seed: int,
+        device: torch.device,
+        folder: Path,
+        checkpoints: Checkpoints | None,
     ) -> None:
         self.flow = flow
         self.name = name
+        self.work = work
         self.seed = seed
         self.device = device
         self.checkpoints = checkpoints
@@ -120,85 +148,134 @@ class _Sampler:
         self.compact = kept_space(self.solver.space, flow.coarse_grid)
         self.integration = TimeIntegration(numerics.integrator, numerics.courant_number)
         self.limit = INTEGRATORS[numerics.integrator].stability_limit
-        self.kept: dict[str, list[Tensor]] = {name: [] for name in KEPT}
+        self.recording = Recording(folder, flow, work, self.compact.grid)
+        self.rows: dict[str, list[Tensor]] = {"scales": [], "budget": []}
 
-    def resumed(self) -> tuple[int, Tensor | None]:
-        """Return the number of finished outputs over all batches, and the state after them; (0, None) at the start."""
+    def resumed(self) -> tuple[int, _Interval | None]:
+        """Return the number of outputs, over all batches, before the interval under way, and that; else (0, None)."""
         found = None if self.checkpoints is None else self.checkpoints.load()
         if found is None:
+            self.recording.start()
             return 0, None
-        self.kept = {name: found.parts.get(name, []) for name in self.kept}
-        return found.done, torch.view_as_complex(found.state["spectrum"].to(self.device))
+        self.recording.resume(found.state)
+        self.rows = {name: found.parts.get(name, []) for name in self.rows}
+        begin, state = (torch.view_as_complex(found.state[name].to(self.device)) for name in ("begin", "state"))
+        facts: dict[str, Any] = found.facts
+        return found.done, _Interval(begin, state, found.state["budget"], found.state["injected"], **facts)
+
+    def _save(self, done: int, interval: _Interval) -> None:
+        assert self.checkpoints is not None
+        self.checkpoints.save(
+            done,
+            state={
+                "begin": torch.view_as_real(interval.begin),
+                "state": torch.view_as_real(interval.state),
+                "budget": interval.budget,
+                "injected": interval.injected,
+                **self.recording.pending,
+            },
+            parts=self.rows,
+            facts={name: getattr(interval, name) for name in ("courant_rate", "steps", "taken")},
+            written=self.recording.files,
+        )
 
     def initial(self, batch: Batch) -> Tensor:
         """Return the initial states of a batch, `(run, d, *modes)`."""
         streams = [generator(self.seed, self.name, "run", run, "initial state") for run in batch.runs]
         spectrum = torch.stack([self.flow.initial_spectrum(self.solver.space, stream) for stream in streams])
-        return self.solver.forcing.constrain(spectrum)
+        return self.solver.forcing.constrain(spectrum).contiguous()
 
-    def integrate(self, batch: Batch, spectrum: Tensor | None, *, first: int, begin: int, progress: Progress) -> None:
-        """Integrate a batch from output `first` on, whose state is `spectrum` (None: the initial states).
+    def integrate(
+        self, batch: Batch, interval: _Interval | None, *, first: int, begin: int, progress: Progress
+    ) -> None:
+        """Integrate a batch from output `first` on, in the interval after which a killed process was (None: begin).
 
         Arguments:
             begin: outputs of all batches before this one.
         """
-        configuration, solver, interval = self.flow.configuration, self.solver, self.flow.configuration.interval
-        if spectrum is None:
+        configuration = self.flow.configuration
+        if interval is None:
             spectrum = self.initial(batch)
         else:
-            turnovers = first * interval / configuration.turnover_time
+            turnovers = (first + interval.taken / interval.steps) * configuration.sampling.interval
             which = f", run {batch.runs[0]}," if configuration.is_transient else ""
             print(f"DNS of {self.name}{which} goes on after {turnovers:.1f} {configuration.clock}s", file=sys.stderr)
-        last = batch.outputs - 1
-        for output in range(first, last + 1):
-            rate = solver.courant_rate(solver.space.to_physical(spectrum))
-            if not bool(torch.isfinite(rate).all()):
-                raise EddymarkError(f"DNS of {self.name} is not finite at output {output}; lower courant_number")
-            steps = self.integration.steps(rate, interval)
-            now = self._keep(batch, output, spectrum, courant=float(rate.max()) * interval / steps)
-            if output == last:
-                break
-            while True:
-                ledger = EnergyLedger()
-                ahead = self.integration.advance(solver, spectrum, interval, steps=steps, ledger=ledger)
-                reached = float(solver.courant_rate(solver.space.to_physical(ahead)).max()) * interval / steps
-                if reached <= self.limit:
-                    break
-                # The flow has become faster on the way: take the interval again with the step that its end allows.
-                before = float(rate.max()) * interval / steps
-                where = f"DNS of {self.name}, output {output + 1}"
-                steps = _finer(steps, before, reached, self.limit, where=where)
-            # In one piece of memory, as it comes out of a checkpoint: sums over another layout round differently.
-            spectrum = ahead.contiguous()
-            injected = torch.as_tensor(ledger.injected).double().cpu() / interval
-            self.kept["budget"][-1][:, BUDGET.index("injection")] += injected
-            turnovers = (output + 1) * interval / configuration.turnover_time
-            progress.update(
-                begin + output + 1,
-                f"t = {turnovers:.1f} {configuration.clock}s, energy {now.energy:.3f}, Courant {reached:.2f}",
-            )
-            if self.checkpoints is not None and self.checkpoints.due():
-                state = {"spectrum": torch.view_as_real(spectrum)}
-                self.checkpoints.save(begin + output + 1, state=state, parts=self.kept)
+        for output in range(first, batch.outputs):
+            if interval is None:
+                interval = self._begin(batch, output, spectrum)
+            if output < batch.outputs - 1:
+                reached = self._advance(interval, begin + output, where=f"DNS of {self.name}, output {output + 1}")
+                energy = float(interval.budget[:, BUDGET.index("kinetic_energy")].mean())
+                spectrum = interval.state
+                interval.budget[:, BUDGET.index("injection")] += interval.injected / configuration.interval
+                turnovers = (output + 1) * configuration.sampling.interval
+                progress.update(
+                    begin + output + 1,
+                    f"t = {turnovers:.1f} {configuration.clock}s, energy {energy:.3f}, Courant {reached:.2f}",
+                )
+            self.rows["budget"].append(interval.budget)
+            interval = None
 
-    def _keep(self, batch: Batch, output: int, spectrum: Tensor, *, courant: float) -> Scales:
-        """Keep what is wanted of an output, and return its scales."""
-        configuration = self.flow.configuration
-        if output in batch.kept:
-            self.kept["fields"].append(self.restrict(spectrum).float().cpu())
-        if output in batch.stressed:
-            self.kept["stresses"].append(subgrid_stress(self.restrict, spectrum).float().cpu())
-        if output in batch.unfiltered:
-            self.kept["unfiltered"].append(
-                self.compact.to_physical(self.solver.space.resample(spectrum, self.compact)).float().cpu()
-            )
-        now = self.flow.scales(self.solver.space, spectrum)
+    def _begin(self, batch: Batch, output: int, spectrum: Tensor) -> _Interval:
+        """Keep what is wanted of an output, and return the interval that begins with it."""
+        rate = self._courant_rate(spectrum)
+        if not math.isfinite(rate):
+            raise EddymarkError(f"DNS of {self.name} is not finite at output {output}; lower courant_number")
+        length = self.flow.configuration.interval
+        steps = self.integration.steps(torch.tensor([rate], dtype=torch.float64), length)
+        self._keep(batch, output, spectrum)
+        budget = energy_rates(self.solver, spectrum, batch.runs, output * length, rate * length / steps)
+        return _Interval(spectrum, spectrum, budget, torch.zeros(len(batch.runs), dtype=torch.float64), rate, steps)
+
+    def _courant_rate(self, spectrum: Tensor) -> float:
+        """Return the largest Courant number per unit of time step, run by run: a field at the grid points is large."""
+        rates = [self.solver.courant_rate(self.solver.space.to_physical(one)) for one in spectrum.split(1)]
+        return float(torch.cat(rates).max())
+
+    def _advance(self, interval: _Interval, done: int, *, where: str) -> float:
+        """Advance to the end of an interval, and return the Courant number reached there.
+
+        Steps are taken some at a time, always as many, so that it makes no difference where a checkpoint is.
+
+        Arguments:
+            interval: the interval.
+            done: outputs before it.
+            where: what to say of a failure.
+        """
+        length = self.flow.configuration.interval
+        at_once = max(1, POINTS_AT_ONCE // (len(interval.begin) * math.prod(self.flow.fine_grid.points)))
+        while True:
+            while interval.taken < interval.steps:
+                steps = min(at_once, interval.steps - interval.taken)
+                ledger, duration = EnergyLedger(), length * (steps / interval.steps)
+                ahead = self.integration.advance(self.solver, interval.state, duration, steps=steps, ledger=ledger)
+                # In one piece of memory, as it comes out of a checkpoint: sums over another layout round differently.
+                interval.state = ahead.contiguous()
+                interval.injected = interval.injected + torch.as_tensor(ledger.injected).double().cpu()
+                interval.taken += steps
+                if self.checkpoints is not None and self.checkpoints.due():
+                    self._save(done, interval)
+            reached = self._courant_rate(interval.state) * length / interval.steps
+            if reached <= self.limit:
+                return reached
+            # The flow has become faster on the way: take the interval again with the step that its end allows.
+            before = interval.courant_rate * length / interval.steps
+            interval.restart(_finer(interval.steps, before, reached, self.limit, where=where))
+
+    def _keep(self, batch: Batch, output: int, spectrum: Tensor) -> None:
+        """Keep what is wanted of an output, run by run: fields at the points of the DNS are large."""
+        for run, state in zip(batch.runs, spectrum.split(1), strict=True):
+            if output in batch.kept:
+                self.recording.keep(FILTERED, batch, run, output, self.restrict(state))
+            if output in batch.stressed:
+                self.recording.keep(STRESS, batch, run, output, subgrid_stress(self.restrict, state))
+            if output in batch.unfiltered:
+                compact = self.compact.to_physical(self.solver.space.resample(state, self.compact))
+                self.recording.keep(UNFILTERED, batch, run, output, compact)
         if output >= batch.kept[0]:
+            now = self.flow.scales(self.solver.space, spectrum)
             self._require_resolution(now, output)
-            self.kept["scales"].append(torch.tensor(astuple(now), dtype=torch.float64))
-        time = output * configuration.interval
-        self.kept["budget"].append(energy_rates(self.solver, spectrum, batch.runs, time, courant))
-        return now
+            self.rows["scales"].append(torch.tensor(astuple(now), dtype=torch.float64))
 
     def _require_resolution(self, scales: Scales, output: int) -> None:
         if scales.resolution < COARSEST and not self.numerics.allow_underresolved:
@@ -208,72 +285,14 @@ class _Sampler:
                 "direct_numerical_simulation.allow_underresolved: true"
             )
 
-    def collected(self, work: Sequence[Batch]) -> SampledRuns:
-        """Cut what was kept of all batches into trajectories."""
-        fields, stresses, states, scales = (
-            iter(self.kept[name]) for name in ("fields", "stresses", "unfiltered", "scales")
-        )
-        velocity: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
-        runs: dict[str, list[int]] = {split: [] for split in SPLITS}
-        unfiltered: dict[str, list[Tensor]] = {split: [] for split in work[0].state_outputs}
-        stress, evolution = [], []
-        for batch in work:
-            evolution.append(torch.stack([next(scales) for _ in range(batch.kept[0], batch.outputs)]))
-            # (run, output, component, *grid), outputs numbered as in `kept`
-            filtered = torch.stack([next(fields) for _ in batch.kept], dim=1)
-            for split, cuts in batch.stretches.items():
-                own = [run[batch.kept.index(a) : batch.kept.index(b) + 1] for run in filtered for a, b in cuts]
-                velocity[split] += own
-                runs[split] += [run for run in batch.runs for _ in cuts]
-            stress += _cut(
-                [next(stresses) for _ in batch.stressed], batch.stressed, batch, "test", batch.stress_outputs
-            )
-            full = [next(states) for _ in batch.unfiltered]
-            for split, chosen in batch.state_outputs.items():
-                unfiltered[split] += _cut(full, batch.unfiltered, batch, split, chosen)
-        rows = pd.DataFrame(torch.cat(self.kept["budget"]).numpy(), columns=list(BUDGET)).astype({"run": int})
+    def collected(self) -> SampledRuns:
+        """Return what all batches leave behind."""
+        scales = iter(self.rows["scales"])
+        evolution = [torch.stack([next(scales) for _ in range(batch.kept[0], batch.outputs)]) for batch in self.work]
+        rows = pd.DataFrame(torch.cat(self.rows["budget"]).numpy(), columns=list(BUDGET)).astype({"run": int})
         first, final = _scales(evolution, transient=self.flow.configuration.is_transient)
-        coarse, dimension = self.flow.coarse_grid.points, self.flow.coarse_grid.dimension
-        lengths = {split: last - first + 1 for split, ((first, last), *_) in stretches(self.flow).items()}
-        outputs, entries = work[0].state_outputs, dimension * (dimension + 1) // 2 - 1
-        return SampledRuns(
-            velocity={split: _stacked(own, (lengths[split], dimension, *coarse)) for split, own in velocity.items()},
-            runs=runs,
-            budget=closed_budget(rows, self.flow.configuration.turnover_time),
-            scales=first,
-            final_scales=final,
-            stress=_stacked(stress, (len(work[0].stress_outputs), entries, *coarse)),
-            stress_outputs=work[0].stress_outputs,
-            unfiltered={
-                split: _stacked(own, (len(outputs[split]), dimension, *self.compact.grid.points))
-                for split, own in unfiltered.items()
-            },
-            unfiltered_outputs=outputs,
-            unfiltered_grid=self.compact.grid,
-        )
-
-
-def _cut(fields: list[Tensor], outputs: list[int], batch: Batch, split: str, chosen: list[int]) -> list[Tensor]:
-    """Return what was kept of some outputs by trajectory of a split, each `(output, …)`.
-
-    Without a gap, the end of one stretch is the beginning of the next.
-
-    Arguments:
-        fields: `(run, …)` of each output.
-        outputs: the outputs, counted from the start of a run.
-        batch: the runs.
-        split: the split.
-        chosen: outputs counted from the start of a trajectory.
-    """
-    numbers = [[outputs.index(begin + output) for output in chosen] for begin, _ in batch.stretches[split]]
-    if not numbers:
-        return []
-    return list(torch.stack(fields, dim=1)[:, torch.tensor(numbers)].flatten(0, 1))
-
-
-def _stacked(arrays: Sequence[Tensor], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return arrays of one shape, of which there may be none, as one array."""
-    return torch.stack(list(arrays)).numpy() if arrays else np.zeros((0, *shape), np.float32)
+        budget = closed_budget(rows, self.flow.configuration.turnover_time)
+        return SampledRuns(recording=self.recording, budget=budget, scales=first, final_scales=final)
 
 
 def _scales(evolution: list[Tensor], *, transient: bool) -> tuple[Scales, Scales | None]:

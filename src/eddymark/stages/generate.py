@@ -19,7 +19,6 @@ from eddymark.flows.sampling import SampledRuns, sample_runs
 from eddymark.flows.schedule import SPLITS
 from eddymark.records import write_measured
 from eddymark.stepping.build import select_device
-from eddymark.storage import at_outputs, trajectory_dataset, write_stresses, write_trajectories
 
 STEADY = 0.02
 """A mean dE/dt beyond this share of the energy input means that the flow is not statistically steady."""
@@ -38,7 +37,7 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
         flow_name, shard: what to compute.
         results: not needed.
         output: folder for the files.
-        work: folder that survives a kill; the computation goes on from the checkpoint there.
+        work: folder that survives a kill; samples are written there, and the computation goes on from the checkpoint.
     """
     torch.set_num_threads(experiment.threads)
     flow = build_flow(experiment.flows[flow_name])
@@ -49,34 +48,16 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
     assert numerics is not None
     key = {"flow": flow_name, "seed": experiment.seed, "runs": runs, "device": device.type}
     checkpoints = Checkpoints(work, key | numerics.model_dump(mode="json"))
-    sampled = sample_runs(flow, flow_name, seed=experiment.seed, runs=runs, device=device, checkpoints=checkpoints)
+    sampled = sample_runs(
+        flow, flow_name, seed=experiment.seed, runs=runs, device=device, folder=work, checkpoints=checkpoints
+    )
     write_measured(output, seconds_before=checkpoints.seconds_before)
     budget = budget_means(sampled.budget, sampling.spin_up)
     _warn(flow_name, flow.configuration, sampled, budget)
-    for split in SPLITS:
-        dataset = trajectory_dataset(
-            sampled.velocity[split],
-            grid=flow.coarse_grid,
-            interval=flow.configuration.interval,
-            turnover_time=flow.configuration.turnover_time,
-            attributes=_attributes(experiment, flow_name, split, sampled, budget),
-            runs=sampled.runs[split],
-        )
-        write_trajectories(output / f"{split}.zarr.zip", dataset)
-    for split, velocity in sampled.unfiltered.items():
-        dataset = trajectory_dataset(
-            velocity,
-            grid=sampled.unfiltered_grid,
-            interval=flow.configuration.interval,
-            turnover_time=flow.configuration.turnover_time,
-            attributes=_attributes(experiment, flow_name, split, sampled, budget)
-            | {"title": f"unfiltered DNS of {flow_name}", "filter": "none"},
-            runs=sampled.runs[split],
-        )
-        write_trajectories(
-            output / f"unfiltered_{split}.zarr.zip", at_outputs(dataset, sampled.unfiltered_outputs[split])
-        )
-    write_stresses(output / "stress.zarr.zip", sampled.stress, outputs=sampled.stress_outputs)
+    attributes = {split: _attributes(experiment, flow_name, split, sampled, budget) for split in SPLITS}
+    unfiltered = {"title": f"unfiltered DNS of {flow_name}", "filter": "none"}
+    attributes |= {f"unfiltered_{split}": own | unfiltered for split, own in attributes.items()}
+    sampled.recording.pack(output, attributes)
     sampled.budget.to_csv(output / "budget.csv", index=False, float_format="%.7g")
 
 

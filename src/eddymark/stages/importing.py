@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from eddymark import __version__
@@ -16,16 +16,17 @@ from eddymark.external.importing import Import
 from eddymark.flows.base import flow_attributes
 from eddymark.flows.build import build_flow
 from eddymark.flows.schedule import SPLITS
+from eddymark.growing_store import GrowingStore
 from eddymark.progress import Progress
 from eddymark.stepping.build import select_device
-from eddymark.storage import TrajectoryFile
+from eddymark.storage import trajectory_dataset
 
 
 def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, output: Path, work: Path) -> None:
     """Write `{train,validation,test}.zarr.zip` and `budget.csv` of one shard.
 
-    Fields are read trajectory by trajectory and a few outputs at a time. `budget.csv` has what can be said about a
-    state: nothing about how the data were made.
+    Fields are read trajectory by trajectory and a few outputs at a time, and written to `work` as they come.
+    `budget.csv` has what can be said about a state: nothing about how the data were made.
 
     Raises:
         SourceError: if the source does not fit the flow.
@@ -35,28 +36,31 @@ def run(experiment: Experiment, flow_name: str, shard: int, *, results: Path, ou
     imported = Import(flow, shard, device=select_device(experiment))
     catalogue = imported.catalogue
     total, done = sum(1 + stretch.last - stretch.first for stretch in imported.stretches), 0
-    with ExitStack() as stack, Progress(f"import of {flow_name}, shard {shard}", total) as progress:
-        files, reader = {}, stack.enter_context(imported.reader())
+    stores: dict[str, GrowingStore] = {}
+    with imported.reader() as reader, Progress(f"import of {flow_name}, shard {shard}", total) as progress:
         for split in SPLITS:
             own = [stretch for stretch in imported.stretches if stretch.split == split]
-            file = TrajectoryFile(
-                output / f"{split}.zarr.zip",
+            shape = (len(own), 1 + own[0].last - own[0].first, flow.coarse_grid.dimension, *flow.coarse_grid.points)
+            template = trajectory_dataset(
+                np.broadcast_to(np.float32(0), shape),
                 grid=flow.coarse_grid,
-                outputs=1 + own[0].last - own[0].first,
                 interval=flow.configuration.interval,
                 turnover_time=flow.configuration.turnover_time,
+                attributes={},
                 runs=[imported.run_of(stretch) for stretch in own],
             )
-            files[split] = stack.enter_context(file)
+            stores[split] = GrowingStore(work / f"{split}.zarr", template)
+            stores[split].start()
             for number, stretch in enumerate(own):
                 begin = 0
                 for states in imported.states(stretch, reader):
-                    file.write(number, begin, states)
+                    for place, state in enumerate(states, begin):
+                        stores[split].write(number, place, state)
                     begin += len(states)
                     done += len(states)
                     progress.update(done, f"trajectory {stretch.number}")
-        for split, file in files.items():
-            file.attributes = _attributes(experiment, flow_name, split, imported)
+    for split, store in stores.items():
+        store.finish(output / f"{split}.zarr.zip", _attributes(experiment, flow_name, split, imported))
     imported.summary.budget().to_csv(output / "budget.csv", index=False, float_format="%.7g")
     kinds = ", ".join(catalogue.layouts)
     print(f"{flow_name}: {catalogue.files} files ({kinds}), grid {list(catalogue.points)}", file=sys.stderr)
