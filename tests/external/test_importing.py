@@ -18,7 +18,7 @@ from eddymark.filters import GridFilter
 from eddymark.flows.base import turbulence_scales
 from eddymark.flows.build import build_flow
 from eddymark.grid import Grid, SpectralSpace
-from eddymark.storage import TrajectoryFile, read_trajectories, trajectory_dataset, write_trajectories
+from eddymark.storage import trajectory_dataset
 from tests.external.fields import GRID_2D, GRID_3D, INTERVAL, flow, velocity, write_cutout
 
 COARSE = Grid((12, 12), GRID_2D.sides)
@@ -157,22 +157,3 @@ def test_a_force_or_units_which_are_not_those_of_the_data_are_doubted(tmp_path: 
         )
         states(taken)
         assert any("energy of shell 1" in doubt for doubt in taken.doubts()) == doubtful
-
-
-def test_a_file_written_in_parts_is_like_one_written_at_once(tmp_path: Path) -> None:
-    fields = velocity(GRID_2D, trajectories=2, outputs=20)
-    labels: dict[str, Any] = {"grid": GRID_2D, "interval": INTERVAL, "turnover_time": 0.5, "runs": [3, 4]}
-    attributes = {"flow": "test", "viscosity": 0.02}
-    whole = trajectory_dataset(fields, attributes=attributes, **labels)
-    write_trajectories(tmp_path / "whole.zarr.zip", whole)
-    with TrajectoryFile(tmp_path / "parts.zarr.zip", outputs=20, **labels) as file:
-        for number in range(2):
-            for first in range(0, 20, 7):
-                file.write(number, first, fields[number, first : first + 7])
-        file.attributes = attributes
-    parts = read_trajectories(tmp_path / "parts.zarr.zip")
-    assert parts.identical(read_trajectories(tmp_path / "whole.zarr.zip"))
-    assert parts["velocity"].encoding["chunks"] == (1, 16, 2, 24, 16)
-    with pytest.raises(RuntimeError), TrajectoryFile(tmp_path / "failed.zarr.zip", outputs=20, **labels):
-        raise RuntimeError
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.zarr.zip", "whole.zarr.zip"]

@@ -14,12 +14,15 @@ import pytest
 import torch
 import yaml
 
-from eddymark.checkpoints import Checkpoints
+from eddymark.checkpoints import SECONDS, Checkpoints
 from eddymark.config.schema import Flow as FlowConfiguration
+from eddymark.flows import sampling
 from eddymark.flows.base import Flow, reflect, turbulence_scales
 from eddymark.flows.build import build_flow
 from eddymark.flows.schedule import stretches
 from eddymark.grid import Grid, SpectralSpace
+from eddymark.solvers.time_integration import RungeKutta4
+from eddymark.storage import CHUNK_OUTPUTS
 from tests.flows.sampled import Sampled, sample_runs
 from tests.stopping import StoppedError, stop_after_checkpoint
 
@@ -188,6 +191,91 @@ def test_a_killed_dns_goes_on_from_its_checkpoint_to_the_same_bytes(
     pd.testing.assert_frame_equal(resumed.budget, undisturbed.budget, check_exact=True)
     assert resumed.scales == undisturbed.scales
     assert resumed.runs == undisturbed.runs
+
+
+def test_a_dns_killed_again_and_again_within_output_intervals_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps are taken one by one, and some intervals again in more steps, as the flow becomes faster on the way."""
+    stretch = {"stretches": 1, "length": 0.5}
+    case = flow(
+        "kolmogorov",
+        viscosity=0.05,
+        sampling={
+            "runs": 2,
+            "spin_up": 0,
+            "interval": 0.25,
+            "gap": 0.25,
+            "splits": dict.fromkeys(("train", "validation", "test"), stretch),
+        },
+        direct_numerical_simulation={"points": [32, 32], "integrator": "runge_kutta_4", "courant_number": 1.0},
+        large_eddy_grid={"points": [16, 16]},
+    )
+    monkeypatch.setattr(sampling, "POINTS_AT_ONCE", 1)
+    monkeypatch.setattr(RungeKutta4, "stability_limit", 0.8)
+    restarts = []
+    restart = sampling._Interval.restart
+
+    def counted(self: sampling._Interval, steps: int) -> None:
+        restarts.append((self.steps, steps))
+        restart(self, steps)
+
+    monkeypatch.setattr(sampling._Interval, "restart", counted)
+
+    def run(checkpoints: Checkpoints | None = None) -> Sampled:
+        return sample_runs(case, "k", seed=3, runs=[0, 1], device=torch.device("cpu"), checkpoints=checkpoints)
+
+    undisturbed = run()
+    assert restarts
+    assert all(finer > steps for steps, finer in restarts)
+    kills = 0
+    while True:
+        with monkeypatch.context() as patch:
+            stop_after_checkpoint(7, patch)
+            try:
+                resumed = run(Checkpoints(tmp_path, {}))
+                break
+            except StoppedError:
+                kills += 1
+    assert kills > 10
+    assert resumed.files == undisturbed.files
+    pd.testing.assert_frame_equal(resumed.budget, undisturbed.budget, check_exact=True)
+    assert resumed.scales == undisturbed.scales
+
+
+def test_neither_memory_nor_checkpoints_grow_with_a_trajectory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = 4
+    lengths = {"train": chunks * CHUNK_OUTPUTS, "validation": 1, "test": 1}
+    interval = 0.01
+    case = flow(
+        "kolmogorov",
+        viscosity=0.05,
+        sampling={
+            "runs": 1,
+            "spin_up": 0,
+            "interval": interval,
+            "gap": interval,
+            "splits": {split: {"stretches": 1, "length": outputs * interval} for split, outputs in lengths.items()},
+        },
+        direct_numerical_simulation={"points": [32, 32]},
+        large_eddy_grid={"points": [16, 16]},
+    )
+    kept, stored = [], []
+    original = Checkpoints.save
+
+    def save(self: Checkpoints, done: int, *, state: dict[str, torch.Tensor], **others: Any) -> None:
+        kept.append(sum(value.nbytes for name, value in state.items() if name.startswith("train/")))
+        original(self, done, state=state, **others)
+        # New are the state and the rows since the last checkpoint; chunks are in the stores.
+        stored.append(sum((tmp_path / f"{name}-{done:08d}.safetensors").stat().st_size for name in ("part", "state")))
+
+    monkeypatch.setenv(SECONDS, "0")
+    monkeypatch.setattr(Checkpoints, "save", save)
+    sample_runs(case, "k", seed=3, runs=[0], device=torch.device("cpu"), checkpoints=Checkpoints(tmp_path, {}))
+    field = 4 * 2 * 16**2
+    assert max(kept) == (CHUNK_OUTPUTS - 1) * field
+    rounds = [stored[first : first + CHUNK_OUTPUTS] for first in range(0, chunks * CHUNK_OUTPUTS, CHUNK_OUTPUTS)]
+    assert max(rounds[-1]) <= max(rounds[0]) + 64
 
 
 def test_a_filtered_flow_is_driven_by_the_filtered_force() -> None:

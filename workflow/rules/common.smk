@@ -19,6 +19,7 @@ from eddymark.locks import locked_outputs, release_stale_locks
 from eddymark.pipeline import write_plan
 from eddymark.plan import OUTPUTS, plan
 from eddymark.records import RECORD, mark_stale, write_atomically
+from eddymark.resources import generate_mem_mb
 from eddymark.source_cache import kept_fingerprints
 from eddymark.trial import try_out
 
@@ -148,6 +149,11 @@ def gate(pattern):
         return [str(Path(workflow.basedir, "workflow")), *map(record, job.upstream)]
 
     return inputs
+
+
+def memory_of_dns(wildcards):
+    """Return the megabytes that a job of `generate` asks for; only clusters, and a limit of your own, look at them."""
+    return generate_mem_mb(EXPERIMENT.flows[wildcards.flow], threads=EXPERIMENT.threads)
 
 
 def parallel(wildcards):

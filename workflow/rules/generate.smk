@@ -19,7 +19,7 @@ rule generate:
     priority: 30
     threads: EXPERIMENT.threads
     resources:
-        mem_mb=4000,
+        mem_mb=memory_of_dns,
         runtime=240,
         gpu=GPUS,
     params:
