@@ -20,7 +20,7 @@ def store(folder: Path, done: int, key: dict[str, object] = KEY) -> Checkpoints:
     """Compute numbers up to `done`, a checkpoint after each, and return what stored them."""
     checkpoints = Checkpoints(folder, key)
     found = checkpoints.load()
-    numbers = [] if found is None else found.parts["numbers"]
+    numbers = [] if found is None else list(found.parts["numbers"])
     for number in range(len(numbers), done):
         numbers.append(torch.full((3,), number / 3))
         state = {"last": numbers[-1], "count": torch.tensor(number + 1)}
@@ -41,10 +41,39 @@ def test_a_checkpoint_gives_back_what_was_stored_and_old_parts_are_not_written_a
     assert found.done == 3
     assert found.facts == FACTS
     assert torch.equal(found.state["last"], torch.full((3,), 2 / 3))
-    assert torch.equal(torch.stack(found.parts["numbers"]), torch.arange(3)[:, None].expand(3, 3) / 3)
+    assert torch.equal(torch.stack(list(found.parts["numbers"])), torch.arange(3)[:, None].expand(3, 3) / 3)
     parts = {f"part-{number:08d}.safetensors" for number in (1, 2, 3)}
     assert files(tmp_path) == parts | {"state-00000003.safetensors", MANIFEST}
     assert (tmp_path / "part-00000001.safetensors").stat().st_mtime_ns == first
+
+
+def test_files_that_the_computation_has_written_itself_are_kept_and_watched_but_not_copied(tmp_path: Path) -> None:
+    written = tmp_path / "store" / "array" / "0.0"
+    written.parent.mkdir(parents=True)
+    written.write_bytes(b"chunk")
+    later = written.with_name("0.1")
+    checkpoints = Checkpoints(tmp_path, KEY)
+    checkpoints.save(1, state={"last": torch.ones(1)}, parts={}, written=[written])
+    later.write_bytes(b"more")
+    again = Checkpoints(tmp_path, KEY)
+    assert again.load() is not None
+    # After a kill, the same file is written again, and only then belongs to a checkpoint.
+    later.write_bytes(b"the rest")
+    again.save(2, state={"last": torch.ones(1)}, parts={}, written=[later])
+    found = Checkpoints(tmp_path, KEY).load()
+    assert found is not None
+    assert found.done == 2
+    assert files(tmp_path) == {"store", "state-00000002.safetensors", MANIFEST}
+    for path in (written, later):
+        content = path.read_bytes()
+        path.write_bytes(b"x" + content[1:])
+        copy = (tmp_path / MANIFEST).read_bytes(), (tmp_path / "state-00000002.safetensors").read_bytes()
+        assert Checkpoints(tmp_path, KEY).load() is None
+        assert path.exists()
+        path.write_bytes(content)
+        (tmp_path / MANIFEST).write_bytes(copy[0])
+        (tmp_path / "state-00000002.safetensors").write_bytes(copy[1])
+    assert Checkpoints(tmp_path, KEY).load() is not None
 
 
 def test_time_spent_by_killed_runs_is_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +159,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_computation(
     checkpoints.save(4, state={"last": numbers[3]}, parts={"numbers": numbers})
     found = Checkpoints(tmp_path, KEY).load()
     assert found is not None
-    assert torch.equal(torch.stack(found.parts["numbers"]), torch.stack(numbers))
+    assert torch.equal(torch.stack(list(found.parts["numbers"])), torch.stack(numbers))
 
 
 def test_checkpoints_are_rare_enough_to_cost_a_hundredth_at_most(

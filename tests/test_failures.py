@@ -20,6 +20,8 @@ from torch.utils.tensorboard import SummaryWriter
 from eddymark.cli import main
 from eddymark.errors import EddymarkError
 from eddymark.failures import explain, killed_hint, require_writable
+from eddymark.growing_store import GrowingStore
+from eddymark.mapped import mapped_tensor
 from eddymark.plan import OUTPUTS
 from eddymark.records import RECORD, write_atomically
 from eddymark.stepping.build import select_device
@@ -82,6 +84,15 @@ def curves(folder: Path) -> None:
     writer.close()
 
 
+def grow(folder: Path) -> None:
+    fields = dataset(trajectories=40)
+    store = GrowingStore(folder / "store", fields)
+    store.start()
+    for trajectory in range(40):
+        for output, field in enumerate(fields["velocity"].to_numpy()[trajectory]):
+            store.write(trajectory, output, field)
+
+
 TABLE = pd.DataFrame(np.random.default_rng(0).standard_normal((20_000, 4)))
 WRITERS: dict[str, Callable[[Path], object]] = {
     "trajectories": lambda disk: write_trajectories(disk / "a.zarr.zip", dataset(trajectories=40)),
@@ -91,6 +102,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "record": lambda disk: write_atomically(disk / "a.json", "x" * MEGABYTE),
     "checkpoint": lambda disk: torch.save({"a": torch.zeros(300_000)}, disk / "last.ckpt"),
     "curves": curves,
+    "rollout": lambda disk: mapped_tensor(disk / "rollout", (300_000,), torch.float32),
+    "samples": grow,
 }
 
 

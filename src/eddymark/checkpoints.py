@@ -8,13 +8,14 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -37,13 +38,13 @@ class Checkpoint:
     Arguments:
         done: finished units of work.
         state: tensors that the next unit starts from.
-        parts: what has been made so far, one tensor per entry.
+        parts: what has been made so far, one tensor per entry, read as it is asked for.
         facts: anything else, as JSON has it.
     """
 
     done: int
     state: dict[str, Tensor]
-    parts: dict[str, list[Tensor]]
+    parts: dict[str, Iterable[Tensor]]
     facts: dict[str, Any]
 
 
@@ -151,21 +152,29 @@ class Checkpoints:
             if not (self.folder / name).is_file() or _digest(self.folder / name) != digest:
                 raise _UnusableError(f"{name} is damaged")
         state: dict[str, Tensor] = {}
-        parts: dict[str, list[Tensor]] = {}
-        for name in sorted(name for name in content["files"] if name.startswith(("part-", "state-"))):
-            loaded = load_file(self.folder / name)
+        counts: Counter[str] = Counter()
+        for name in sorted(content["files"]):
             if name.startswith("state-"):
                 # A copy is aligned in memory like any other tensor; a transform of the file's own bytes could round
                 # differently.
-                state = {key: value.clone() for key, value in loaded.items()}
-            else:
-                for key, value in loaded.items():
-                    parts.setdefault(key, []).extend(value)
+                state = {key: value.clone() for key, value in load_file(self.folder / name).items()}
+            elif name.startswith("part-"):
+                with safe_open(self.folder / name, framework="pt") as file:
+                    keys = list(file.keys())
+                    counts.update({key: file.get_slice(key).get_shape()[0] for key in keys})
         self._files = content["files"]
-        self._stored = {name: len(entries) for name, entries in parts.items()}
+        self._stored = dict(counts)
+        parts: dict[str, Iterable[Tensor]] = {key: self._parts(key) for key in counts}
         self.seconds_before = content["seconds"]
         self._remove_others()
         return Checkpoint(content["done"], state, parts, content["facts"])
+
+    def _parts(self, key: str) -> Iterator[Tensor]:
+        """Yield the stored entries of a list, a file at a time."""
+        for name in sorted(name for name in self._files if name.startswith("part-")):
+            with safe_open(self.folder / name, framework="pt") as file:
+                if key in set(file.keys()):
+                    yield from file.get_tensor(key)
 
     def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
         """Write tensors to a file and return its digest."""

@@ -153,8 +153,14 @@ def test_a_killed_rollout_goes_on_from_its_checkpoint_to_the_same_bytes(
         done += number
     steps: list[int] = []
     resumed = rollout(
-        Failing(stepper(), done), initial, 10, progress=steps.append, checkpoints=Checkpoints(tmp_path, {})
+        Failing(stepper(), done),
+        initial,
+        10,
+        progress=steps.append,
+        checkpoints=Checkpoints(tmp_path, {}),
+        file=tmp_path / "rollout",
     )
+    assert (tmp_path / "rollout").read_bytes() == resumed.velocity.numpy().tobytes()
     assert steps == [9, 10]
     assert resumed.failures == undisturbed.failures
     assert resumed.velocity.numpy().tobytes() == undisturbed.velocity.numpy().tobytes()

@@ -158,7 +158,7 @@ class _Sampler:
             self.recording.start()
             return 0, None
         self.recording.resume(found.state)
-        self.rows = {name: found.parts.get(name, []) for name in self.rows}
+        self.rows = {name: list(found.parts.get(name, ())) for name in self.rows}
         begin, state = (torch.view_as_complex(found.state[name].to(self.device)) for name in ("begin", "state"))
         facts: dict[str, Any] = found.facts
         return found.done, _Interval(begin, state, found.state["budget"], found.state["injected"], **facts)

@@ -189,7 +189,9 @@ def _roll_out(
     checkpoints = Checkpoints(work, key | {"precision": str(initial.dtype), "device": initial.device.type})
     with Progress(f"{flow_name}, {stepper}: rollout", steps) as progress:
         keep = None if own == kept else _between(own, kept, like=initial)
-        made = rollout(built, initial, steps, keep=keep, progress=progress.update, checkpoints=checkpoints)
+        # Long rollouts of many trajectories need more memory than anything that is done with them.
+        file = work / "rollout"
+        made = rollout(built, initial, steps, keep=keep, progress=progress.update, checkpoints=checkpoints, file=file)
     return made, checkpoints.seconds_before
 
 

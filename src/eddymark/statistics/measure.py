@@ -260,8 +260,8 @@ def _time_average(
     alive = torch.stack([part.isfinite().flatten(1).all(dim=1) for part in _chunks(states)]).all(dim=0)
     sums: dict[str, Tensor] = {}
     # With no trajectory alive, a state at rest still tells which variables there are and how long they are.
-    chosen = states[alive] if alive.any() else torch.zeros_like(states[:1, :1])
-    for part in _chunks(chosen):
+    parts = (part[alive] for part in _chunks(states)) if alive.any() else [torch.zeros_like(states[:1, :1]).double()]
+    for part in parts:
         for name, values in _state_statistics(part, space, vorticity_scale, increment_scale).items():
             total = values.sum(dim=1)
             sums[name] = sums[name] + total if name in sums else total

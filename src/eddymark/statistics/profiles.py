@@ -105,10 +105,11 @@ def measure_layers(
         coordinate `distance` is y − L_y/4 in flow units.
     """
     time = interval * np.arange(velocity.shape[1], dtype=np.float64)
-    states = [state.to(torch.float64) for state in velocity.unbind(1)]
-    layers = torch.stack([mean_velocity(state) for state in states], dim=1)
+    states = velocity.unbind(1)
+    layers = torch.stack([mean_velocity(state.to(torch.float64)) for state in states], dim=1)
     thickness = momentum_thickness(layers, velocity_difference=velocity_difference, spacing=grid.spacing[1]).mean(dim=2)
-    stress = torch.stack([reynolds_stress(state).mean(dim=1) for state in states], dim=1) / velocity_difference**2
+    stresses = [reynolds_stress(state.to(torch.float64)).mean(dim=1) for state in states]
+    stress = torch.stack(stresses, dim=1) / velocity_difference**2
     mean = layers.mean(dim=2) / velocity_difference
 
     def averaged(values: Tensor) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +29,7 @@ from eddymark.stepping.known_physics import KnownPhysics
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.stepper import Stepper
 from eddymark.stepping.surrogate import Surrogate
-from eddymark.stepping.trainable import TrainableStepper, root_mean_square
+from eddymark.stepping.trainable import TrainableStepper
 from eddymark.storage import load_weights, open_trajectories
 
 AnyStepper = TypeVar("AnyStepper", bound=TrainableStepper)
@@ -276,19 +277,32 @@ def _control(experiment: Experiment, flow_name: str, name: str, *, results: Path
     device, dtype = select_device(experiment), select_precision(experiment)
     flow = build_flow(configuration)
     solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
-    data = open_trajectories(split_files(configuration, flow_name, "train", results))
-    velocity: Tensor = torch.as_tensor(data["velocity"].values).to(device=device, dtype=dtype)
     random = generator(experiment.seed, flow_name, name)
-    if configuration.is_transient:
-        # What is imitated changes with time, counted from the state at which all rollouts start.
-        velocity = velocity[:, longest_history(configuration) - 1 :]
+    # What is imitated changes with time in a transient flow, counted from the state at which all rollouts start.
+    first = longest_history(configuration) - 1 if configuration.is_transient else 0
+    trajectories = _training_trajectories(split_files(configuration, flow_name, "train", results), first)
+    states = (one.to(device=device, dtype=dtype) for one in trajectories)
     if name == "matched_noise":
-        states = velocity.transpose(0, 1) if configuration.is_transient else velocity.flatten(0, 1).unsqueeze(0)
-        spectra = [solver.space.energy_spectrum(solver.space.to_spectral(one)).mean(dim=0) for one in states]
-        return MatchedNoise(spectra=torch.stack(spectra), space=solver.space, interval=interval, random=random)
+        spectra = _average(
+            (solver.space.energy_spectrum(solver.space.to_spectral(one)) for one in states), configuration.is_transient
+        )
+        return MatchedNoise(spectra=spectra, space=solver.space, interval=interval, random=random)
     physics = KnownPhysics(solver, interval)
-    free = solver.space.to_physical(physics.free(velocity[:, :-1].flatten(0, 1)))
-    learned = velocity[:, 1:] - free.unflatten(0, (len(velocity), -1))
-    groups = learned.unbind(dim=1) if configuration.is_transient else [learned]
-    amplitudes = [float(root_mean_square(one)) for one in groups]
-    return ConstrainedNoise(physics, amplitudes=amplitudes, interval=interval, random=random)
+    learned = (one[1:] - solver.space.to_physical(physics.free(one[:-1])) for one in states)
+    squares = _average((one.square().flatten(1).mean(dim=1) for one in learned), configuration.is_transient)
+    return ConstrainedNoise(physics, amplitudes=squares.sqrt().tolist(), interval=interval, random=random)
+
+
+def _training_trajectories(files: Sequence[Path], first: int) -> Iterator[Tensor]:
+    """Yield the trajectories of some files one by one from output `first` on, `(time, component, *grid)`."""
+    for file in files:
+        for trajectory in open_trajectories(file)["velocity"]:
+            yield torch.as_tensor(trajectory[first:].to_numpy())
+
+
+def _average(values: Iterable[Tensor], at_each_output: bool) -> Tensor:
+    """Return the mean over trajectories of `(time, ...)`: `(time, ...)`, or over all outputs, too: `(1, ...)`."""
+    total, count = torch.zeros(()), 0
+    for one in values:
+        total, count = total + (one if at_each_output else one.mean(dim=0, keepdim=True)), count + 1
+    return total / count

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from eddymark.checkpoints import Checkpoints
+from eddymark.mapped import mapped_tensor
 from eddymark.stepping.stepper import Stepper, TimeDependent
 
 BLOW_UP = 100.0
@@ -53,6 +55,7 @@ def rollout(
     keep: Callable[[Tensor], Tensor] | None = None,
     progress: Callable[[int], object] | None = None,
     checkpoints: Checkpoints | None = None,
+    file: Path | None = None,
 ) -> Rollout:
     """Advance a batch of states over many output intervals; what blows up is recorded and left out from then on.
 
@@ -66,6 +69,7 @@ def rollout(
         keep: what is kept of each output, by default all of it; the stepper goes on from the whole.
         progress: called with the number of finished steps.
         checkpoints: where to go on from, and to store outputs.
+        file: where the trajectories are, instead of in memory, if `initial` is on the CPU.
 
     Returns:
         The trajectories, on the device of `initial`.
@@ -74,7 +78,9 @@ def rollout(
     batch = initial.shape[0]
     first = initial[:, -1]
     kept = first if keep is None else keep(first)
-    velocity = kept.new_full((batch, steps + 1, *kept.shape[1:]), torch.nan)
+    shape = (batch, steps + 1, *kept.shape[1:])
+    in_file = file is not None and kept.device.type == "cpu"
+    velocity = mapped_tensor(file, shape, kept.dtype) if file is not None and in_file else kept.new_empty(shape)
     velocity[:, 0] = kept
     limit = BLOW_UP * first.flatten(1).square().mean(dim=1)
     alive = list(range(batch))
@@ -84,7 +90,8 @@ def rollout(
     if checkpoints is not None and (found := checkpoints.load()) is not None:
         done, alive = found.done, found.facts["alive"]
         past = found.state["past"].to(initial.device)
-        velocity[:, 1 : done + 1] = torch.stack(found.parts["velocity"], dim=1).to(velocity)
+        for step, states in enumerate(found.parts["velocity"], 1):
+            velocity[:, step] = states.to(velocity)
         failures = [Failure(**failure) for failure in found.facts["failures"]]
         if random is not None:
             random.bit_generator.state = found.facts["random"]
@@ -103,7 +110,10 @@ def rollout(
                 alive = [index for index, good in zip(alive, sane.tolist(), strict=True) if good]
                 output, past = output[sane], past[sane]
             if not alive:
+                velocity[:, step:] = torch.nan
                 break
+            if len(alive) < batch:
+                velocity[:, step] = torch.nan
             velocity[alive, step] = output if keep is None else keep(output)
             # In one piece of memory, as it comes out of a checkpoint: sums over another layout round differently.
             past = torch.cat([past[:, 1:], output.unsqueeze(1)], dim=1).contiguous()
