@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from eddymark.config import load_experiment, schema
@@ -22,7 +24,7 @@ COARSENING = 4
 """DNS points per LES point and axis, as in the default forced isotropic turbulence."""
 MEMORY_GRIDS = (64, 128, 256)
 SHARD_GRIDS = (64, 128)
-REPEATS = 3
+REPEATS = 2
 
 
 def experiment(
@@ -63,27 +65,39 @@ def experiment(
     return loaded.model_copy(update={"device": "cpu", "flows": {FLOW: flow.model_copy(update=changes)}})
 
 
-def run(described: schema.Experiment, folder: Path, shards: Sequence[int]) -> tuple[float, list[int]]:
-    """Run shards side by side; return the seconds until all have ended, and the peak resident memory of each."""
+@dataclass(frozen=True)
+class Cost:
+    """What shards that ran side by side needed.
+
+    Arguments:
+        seconds: until all had ended.
+        processor_seconds: of all together.
+        peak_bytes: peak resident memory of each.
+    """
+
+    seconds: float
+    processor_seconds: float
+    peak_bytes: list[int]
+
+
+def run(described: schema.Experiment, folder: Path, shards: Sequence[int]) -> Cost:
+    """Run shards side by side and return what they needed."""
     described_in = folder / "experiment.json"
     described_in.write_text(described.model_dump_json())
     results = folder / "results"
     options = ["--experiment", str(described_in), "--results", str(results)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    start = time.perf_counter()
-    jobs = [
-        subprocess.Popen(
-            [sys.executable, "-m", "eddymark.cli", "generate", FLOW, str(shard), *options],
-            env=environment,
-        )
-        for shard in shards
-    ]
-    failed = [job.args for job in jobs if job.wait()]
-    seconds = time.perf_counter() - start
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "eddymark.cli", "generate", FLOW]
+    with (folder / "log").open("w") as log:
+        jobs = [subprocess.Popen([*command, str(shard), *options], stderr=log, env=environment) for shard in shards]
+        failed = [job for job in jobs if job.wait()]
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if failed:
-        raise RuntimeError(f"failed: {failed}")
+        raise RuntimeError((folder / "log").read_text())
     records = [json.loads((results / FLOW / "generate" / str(s) / "signature.json").read_text()) for s in shards]
-    return seconds, [record["peak_memory_bytes"] for record in records]
+    return Cost(seconds, processor, [record["peak_memory_bytes"] for record in records])
 
 
 def memory() -> None:
@@ -95,7 +109,7 @@ def memory() -> None:
                 described = experiment(points, precision=precision, runs=runs)
                 predicted = generate_memory(described.flows[FLOW], threads=1)
                 with tempfile.TemporaryDirectory() as folder:
-                    _, (peak,) = run(described, Path(folder), [0])
+                    (peak,) = run(described, Path(folder), [0]).peak_bytes
                 print(
                     f"| {points}³ | {precision} | {runs} | {peak / 1e6:.0f} | {predicted / 1e6:.0f} | "
                     f"{predicted / peak:.2f} |",
@@ -105,17 +119,23 @@ def memory() -> None:
 
 def scaling() -> None:
     """Print the throughput of two shards on two cores over that of one, which has the machine for itself."""
-    print("\n| DNS | one shard, s | two shards, s | throughput of two over one | load |\n|---|---|---|---|---|")
+    print("\nSeconds until the jobs end (of the processors: per shard); two shards do twice the work of one\n")
+    print("| DNS | one shard | two shards | throughput of two over one | load before |\n|---|---|---|---|---|")
     for points in SHARD_GRIDS:
-        steps = round(20 * (128 / points) ** 3)
-        described = experiment(points, runs=2, shards=2, steps=steps)
+        described = experiment(points, runs=2, shards=2, steps=round(20 * (128 / points) ** 3))
+        load = os.getloadavg()[0]
         alone, together = [], []
         for _ in range(REPEATS):
-            for shards, times in (([0], alone), ([0, 1], together)):
+            for shards, costs in (([0], alone), ([0, 1], together)):
                 with tempfile.TemporaryDirectory() as folder:
-                    times.append(run(described, Path(folder), shards)[0])
-        one, two = min(alone), min(together)
-        print(f"| {points}³ | {one:.1f} | {two:.1f} | {2 * one / two:.2f} | {os.getloadavg()[0]:.1f} |", flush=True)
+                    costs.append(run(described, Path(folder), shards))
+        one, two = (min(cost.seconds for cost in costs) for costs in (alone, together))
+        first = min(cost.processor_seconds for cost in alone)
+        second = min(cost.processor_seconds for cost in together) / 2
+        print(
+            f"| {points}³ | {one:.1f} ({first:.1f}) | {two:.1f} ({second:.1f}) | {2 * one / two:.2f} | {load:.1f} |",
+            flush=True,
+        )
 
 
 def main() -> None:
