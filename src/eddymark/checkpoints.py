@@ -23,7 +23,7 @@ from eddymark.errors import EddymarkError
 from eddymark.records import write_atomically
 
 SECONDS = "EDDYMARK_CHECKPOINT_SECONDS"
-"""Environment variable with the shortest time between two checkpoints; 0: one after every output."""
+"""Environment variable with the shortest time between two checkpoints; 0: one whenever there can be one."""
 
 MANIFEST = "checkpoint.json"
 _DEFAULT_SECONDS = 60.0

@@ -24,6 +24,7 @@ def mapped_tensor(path: Path, shape: Sequence[int], dtype: torch.dtype) -> Tenso
         OSError: if there is no room on the disk; later it would kill the process.
     """
     size = math.prod(shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):  # not on macOS
