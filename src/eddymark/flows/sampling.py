@@ -99,7 +99,7 @@ class _Interval:
         begin: state at its start, `(run, d, *modes)`.
         state: state after the steps taken.
         budget: energy and rates at its start, `(run, len(BUDGET))`.
-        injected: what a constraint has added to the energy since, `(run,)` or empty.
+        injected: what a constraint has added to the energy since, `(run,)`.
         courant_rate: Courant number per unit of time step at its start.
         steps: number of steps that it takes.
         taken: how many have been taken.
