@@ -77,6 +77,11 @@ def test_the_spectra_are_drawn_in_the_first_middle_and_last_window(report: Repor
     assert drawing.count("ratio to DNS at the same time") >= 3
 
 
+def test_vorticity_is_drawn_at_times_spread_over_the_whole_evolution(report: Report) -> None:
+    assert re.findall(r"t = ([0-9.]+)", report.figures["decay-snapshots.svg"]) == ["0", "1.6", "3", "4.4", "6"]
+    assert "Rows after the decorrelation time cannot agree point by point" in words(report.html)
+
+
 def test_energy_is_drawn_over_time_beside_the_dns(report: Report) -> None:
     drawing = report.figures["decay-kinetic-energy.svg"]
     assert "/ initial DNS mean" in drawing

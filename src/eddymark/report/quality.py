@@ -26,7 +26,7 @@ class Quality:
 
 def quality(flow: FlowResults) -> Quality:
     """Return resolution, statistics and budget of the DNS, with a warning for each that is out of bounds."""
-    resolution = _attribute(flow, "resolution")
+    resolution = _resolution(flow)
     measured = _attribute(flow, "turnover_time")
     nominal, clock = flow.flow.turnover_time, flow.flow.clock
     balance = flow.data.energy_budget
@@ -86,7 +86,7 @@ def quality(flow: FlowResults) -> Quality:
 
 def _state(flow: FlowResults, balance: EnergyBudget) -> list[tuple[str, str]]:
     """Return what there is to say of the state: of a steady one its averages, of a transient one start and end."""
-    resolution = number(_attribute(flow, "resolution"))
+    resolution = number(_resolution(flow))
     if not flow.flow.is_transient:
         early, late = flow.data.energy_of_halves(start=flow.flow.sampling.spin_up)
         return [
@@ -101,12 +101,20 @@ def _state(flow: FlowResults, balance: EnergyBudget) -> list[tuple[str, str]]:
         start, end = _attribute(flow, name), _attribute(flow, f"final_{name}")
         return DASH if math.isnan(start) else f"{number(start)} / {number(end)}"
 
+    state = flow.flow.initial_state
+    where = " (fluctuations at the centres)" if state is not None and state.mean_flow is not None else ""
     return [
-        ("Re_λ, start / end", course("taylor_reynolds_number")),
-        ("Kinetic energy, start / end", course("energy")),
+        (f"Re_λ{where}, start / end", course("taylor_reynolds_number")),
+        (f"Kinetic energy{where}, start / end", course("energy")),
         ("k_max·η, lowest", resolution),
         ("Energy budget: |mean residual| / mean loss of kinetic energy", _percent(balance.relative_residual)),
     ]
+
+
+def _resolution(flow: FlowResults) -> float:
+    """Return k_max η, of a transient flow the lowest one of all runs."""
+    lowest = [float(one["resolution"]) for one in flow.data.attributes if one.get("resolution") is not None]
+    return min(lowest) if flow.flow.is_transient and lowest else _attribute(flow, "resolution")
 
 
 def _origin(flow: FlowResults) -> list[tuple[str, str]]:

@@ -108,6 +108,7 @@ def error_growth(view: View) -> Figure:
     error, correlation = figure.subplots(1, 2)
     persistence = view.control("persistence")
     drawn = view.main + ([persistence] if persistence else [])
+    largest = 0.0
     for stepper in drawn:
         style = view.style(stepper)
         lead = np.asarray(stepper.statistics["lead_time"].values, dtype=float)
@@ -115,6 +116,8 @@ def error_growth(view: View) -> Figure:
             values = np.asarray(stepper.statistics[name].values, dtype=float)
             centre, low, high = mean_interval(values)
             axes.plot(lead, centre, **style.line)
+            if axes is error and stepper is not persistence and np.isfinite(centre).any():
+                largest = max(largest, float(np.nanmax(centre)))
             if stepper.name in view.highlighted:
                 axes.fill_between(lead, low, high, color=style.colour, alpha=0.18, linewidth=0)
         time = view.standing(stepper.name)[DECORRELATION].value
@@ -128,7 +131,7 @@ def error_growth(view: View) -> Figure:
     if math.isfinite(chance):
         error.axhline(chance, color="0.6", linewidth=0.8, linestyle=(0, (4, 3)))
         error.annotate(
-            "chance: unrelated DNS states",
+            f"chance: unrelated DNS states{' at the start' if view.transient else ''}",
             (0.01, chance),
             xycoords=("axes fraction", "data"),
             xytext=(0, 2),
@@ -137,7 +140,9 @@ def error_growth(view: View) -> Figure:
             color="0.4",
             fontsize=8,
         )
-    error.set_ylim(0, 1.6 if not math.isfinite(chance) else max(1.6, 1.15 * chance))
+        largest = max(largest, chance)
+    # Where the states share a mean flow, chance is far below √2; what has failed is cut off.
+    error.set_ylim(0, min(max(1.15 * largest, 0.01), max(1.6, 1.15 * chance) if math.isfinite(chance) else 1.6))
     error.set_ylabel("relative L2 error (1)")
     error.set_title("pointwise error")
     for axes in (error, correlation):

@@ -54,7 +54,8 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 def _caption(view: View) -> str:
     text = (
-        "Tails are rare, strong events: a model above DNS makes too many of them, one below too few. "
+        "Tails are rare, strong events: a model above DNS makes too many of them, one below too few; the outermost "
+        "points also count what lies beyond. "
         "Matched noise has the spectrum of DNS and random phases; what it gets right here proves nothing. "
         f"The {fake_catcher(view.flow.dimensions).title} in the table is there to catch it."
     )

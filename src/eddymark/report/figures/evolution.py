@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from eddymark.report.figures.view import Array, View, canvas, label, range_band, thinned
+from eddymark.report.figures.view import Array, View, canvas, label, range_band, readable_decades, thinned
 from eddymark.report.standings import COMPETING
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import enumeration, number
@@ -33,8 +33,12 @@ def _evolution(view: View, name: str, title: str) -> Figure:
     panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
     outside = []
     bottom, top = 0.0, max(2.0, 1.15 * float(high[0]) / unit)
+    lowest, highest = float(low.min()) / unit, float(high.max()) / unit
+    # What decays by much is drawn over decades; the energy of a shear flow hardly changes.
+    logarithmic = view.transient and highest > 3 * lowest
     if view.transient:
-        bottom, top = 0.5 * float(low.min()) / unit, 1.6 * float(high.max()) / unit
+        margin = 0.25 * (highest - lowest)
+        bottom, top = (0.5 * lowest, 1.6 * highest) if logarithmic else (lowest - margin, highest + margin)
     for axes in panels.flat[len(view.main) :]:
         axes.set_visible(False)
     for index, (axes, stepper) in enumerate(zip(panels.flat, view.main, strict=False)):
@@ -50,12 +54,14 @@ def _evolution(view: View, name: str, title: str) -> Figure:
             if math.isfinite(failure):
                 last = np.flatnonzero(np.isfinite(values[trajectory]) & (time <= failure))
                 height = values[trajectory, last[-1]] / unit if last.size else 1.0
-                axes.plot([failure], [min(max(height, 1.03 * bottom), 0.97 * top)], "x", color="black", markersize=5)
+                inside = min(max(height, bottom + 0.03 * (top - bottom)), top - 0.03 * (top - bottom))
+                axes.plot([failure], [inside], "x", color="black", markersize=5)
         if not _within(view, values, time, low, high):
             outside.append(stepper.name)
         axes.set_title(label(stepper), fontsize=8)
-        if view.transient:
+        if logarithmic:
             axes.set_yscale("log")
+            readable_decades(axes.yaxis)
         axes.set_ylim(bottom, top)
         axes.set_xlim(0, time[-1])
         if index + COLUMNS >= len(view.main):

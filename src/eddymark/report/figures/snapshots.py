@@ -13,6 +13,8 @@ from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import KINDS
 
 TIMES = (0.0, 1.0, 5.0, 20.0, 40.0)
+STAGES = 5
+"""Rows of a transient flow, evenly spread over its evolution."""
 PIXELS = 96
 
 
@@ -21,6 +23,9 @@ def vorticity_snapshots(view: View) -> Figure:
     steppers = [view.flow.dns, *view.main]
     stores = [stepper.folder / "rollouts.zarr.zip" for stepper in steppers]
     wanted = _times(view.flow.flow.validation.rollout_length)
+    if view.transient:
+        recorded = output_times(stores[0])
+        wanted = [float(recorded[output]) for output in np.linspace(0, len(recorded) - 1, STAGES).round().astype(int)]
     sides = view.flow.flow.sides
     columns = []
     for store in stores:
@@ -56,7 +61,7 @@ def vorticity_snapshots(view: View) -> Figure:
                     fontsize=8,
                 )
             if column == 0:
-                axes.set_ylabel(f"t = {wanted[row]:g}")
+                axes.set_ylabel(f"t = {wanted[row]:.3g}")
         title = "DNS" if stepper.kind == "floor" else f"{_wrapped(stepper.name)}\n({KINDS[stepper.kind]})"
         panels[0, column].set_title(title, fontsize=7)
     scale = ScalarMappable(Normalize(-limit, limit), mpl.colormaps[COLOUR_MAP].resampled(COLOURS))
@@ -66,11 +71,14 @@ def vorticity_snapshots(view: View) -> Figure:
     bar.outline.set_visible(False)
     place = " on the plane z = 0" if view.flow.dimensions == 3 else ""
     last = float(output_times(stores[0])[-1])
+    later = f"DNS data end at {last:.3g}; later rows cannot agree point by point and"
+    if view.transient:
+        later = "Rows after the decorrelation time cannot agree point by point and"
     caption = (
         f"Vorticity {what}{place} of the first test trajectory, times t since the start in {view.clock}, one colour "
-        f"scale for all. All start from the same state. DNS data end at {last:.3g}; later rows cannot agree point "
-        "by point and are to be compared in the size and strength of their structures: blotches mean "
-        f"missing small scales, grain means energy piled up at the grid scale.{view.seeds_note}"
+        f"scale for all. All start from the same state. {later} are to be compared in the size and strength of their "
+        "structures: blotches mean missing small scales, grain means energy piled up at the grid "
+        f"scale.{view.seeds_note}"
     )
     return Figure(
         "snapshots",
