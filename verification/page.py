@@ -20,7 +20,7 @@ from verification import taylor_green
 from verification.comte_bellot_corrsin import MEMBERS, POINTS, energy_errors, measured_energies
 from verification.energy_balance import accumulated_imbalance, instantaneous_imbalance
 from verification.fitted_viscosity import Fit
-from verification.forced_isotropic import Statistics
+from verification.forced_isotropic import ENERGIES, Statistics
 from verification.marching import Row
 from verification.peers import RECORD, SHAPES, STEP, STEPS
 from verification.traps import TRAPS
@@ -107,7 +107,7 @@ def _criteria(found: Found, peers: dict[str, Any]) -> str:
     what = "Comte-Bellot & Corrsin: energy at station 171, dynamic Smagorinsky"
     rows.append((what, "within 10 %", _percent(error), _verdict(abs(error) <= 0.1)))
     for points, statistics in found.forced.items():
-        what = f"Forced isotropic DNS, {points}³: derivative skewness"
+        what = f"Forced isotropic DNS, {points}³, R_λ = {statistics.taylor_reynolds_number:.0f}: derivative skewness"
         rows.append((what, "−0.6 … −0.4", number(statistics.skewness), _verdict(-0.6 <= statistics.skewness <= -0.4)))
     for name in SHAPES:
         difference = peers[name]["fluidsim"]
@@ -162,12 +162,20 @@ def _forced(forced: Mapping[int, Statistics]) -> str:
             f"{number(found.skewness)} ({number(found.skewness_range[0], 2)} … {number(found.skewness_range[1], 2)})",
             f"{100 * found.anisotropy:.0f} %",
             f"{100 * found.free_anisotropy:.1f} %",
+            f"{100 * _forced_share(found):.0f} %",
         )
         for points, found in forced.items()
     ]
     relation = ("deviation from the isotropic relation", "without the forced shells")
-    headings = ("points", "R_λ", "k_max η", "turnover times", "skewness (single states)", *relation)
+    last = "dissipation in the forced shells"
+    headings = ("points", "R_λ", "k_max η", "turnover times", "skewness (single states)", *relation, last)
     return _table(headings, rows)
+
+
+def _forced_share(found: Statistics) -> float:
+    """Return the part of the dissipation 2 ν Σ κ² E(κ) that is in the shells whose energies are held."""
+    rate = np.arange(len(found.spectrum)) ** 2 * found.spectrum
+    return float(rate[: max(ENERGIES) + 1].sum() / rate.sum())
 
 
 def _peers(peers: dict[str, Any]) -> str:
