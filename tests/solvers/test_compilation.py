@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +62,19 @@ def test_others_wait_while_code_is_compiled(sources: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with (folder / "lock").open("a") as other:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_code_is_loaded_though_its_sources_were_written_again(tmp_path: Path) -> None:
+    package = Path(compilation.__file__).parents[2]
+    shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "from eddymark.solvers.compiled.modes import low_modes as f; f(3, 4); print(sum(f.stats.cache_hits.values()))"
+    )
+    loaded = []
+    for _ in range(2):
+        for source in (tmp_path / package.name / "solvers" / "compiled").glob("*.py"):
+            os.utime(source)
+        command = [sys.executable, "-c", script]
+        run = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True)
+        loaded.append(run.stdout.strip())
+    assert loaded == [b"0", b"1"]

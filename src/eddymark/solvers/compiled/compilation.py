@@ -57,7 +57,7 @@ def driver(function: Function) -> Function:
     return cast(Function, _dispatcher(function, optimisation=1))
 
 
-def _dispatcher(function: Callable[..., Any], *, optimisation: int) -> Any:
+def _dispatcher(function: Any, *, optimisation: int) -> Any:
     folder = code_folder()
     before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, str(folder or "")
     try:
@@ -66,6 +66,9 @@ def _dispatcher(function: Callable[..., Any], *, optimisation: int) -> Any:
         dispatcher: Any = decorate(function)
     finally:
         _CONFIG.CACHE_DIR = before
+    if folder is not None and Path(function.__code__.co_filename).parent == Path(__file__).parent:
+        # The folder is of these sources; when they were written, which each checkout changes, does not matter.
+        dispatcher._cache._cache_file._source_stamp = folder.name
     compile_function = dispatcher._compiler.compile
 
     def compile_alike(*arguments: Any) -> Any:
