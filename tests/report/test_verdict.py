@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from eddymark.report.standings import (
     DECORRELATION,
     PRODUCTION,
+    REYNOLDS_STRESS,
     SKEWNESS,
     SPECTRUM,
     UPPER_SPECTRUM,
@@ -291,6 +293,13 @@ def test_matched_noise_is_exposed_by_the_statistic_that_catches_fakes() -> None:
     assert "palinstrophy production error exposes it (0.0800 against" in text
     hidden = row("matched_noise", "control", 0.01, others={PRODUCTION: around(0.012, 0.005)})
     assert detail(judge(FITTED, learned, hidden), "The spectrum alone").endswith("does not expose it.")
+    # A layer has Reynolds stresses as well.
+    stresses = [
+        replace(one, estimates=one.estimates | {REYNOLDS_STRESS.key: around(value, 0.1)})
+        for one, value in ((learned, 0.2), (hidden, 10.0))
+    ]
+    text = detail(judge(FITTED, *stresses), "The spectrum alone")
+    assert text.endswith("but the Reynolds stress error exposes it (10.0 against 0.20 [0.10, 0.30]).")
 
 
 def test_a_control_never_wins_and_persistence_is_no_fake() -> None:

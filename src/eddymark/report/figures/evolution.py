@@ -37,7 +37,7 @@ def _evolution(view: View, name: str, title: str) -> Figure:
     # What decays by much is drawn over decades; the energy of a shear flow hardly changes.
     logarithmic = view.transient and highest > 3 * lowest
     if view.transient:
-        margin = 0.25 * (highest - lowest)
+        margin = 0.5 * (highest - lowest)
         bottom, top = (0.5 * lowest, 1.6 * highest) if logarithmic else (lowest - margin, highest + margin)
     for axes in panels.flat[len(view.main) :]:
         axes.set_visible(False)
