@@ -77,7 +77,7 @@ bench: $(VENV)/installed ## measure speed and memory
 	touch $@
 
 bench-peers: .peers/installed ## time a solver step beside those of other packages (in .peers, an environment of its own)
-	.peers/bin/python benchmarks/peers.py
+	.peers/bin/python -m benchmarks.peers
 
 verify: $(VENV)/installed .peers/installed ## compare solver and closures with references from elsewhere; writes docs/verification.md (30 min)
 	.peers/bin/python -m benchmarks.agreement

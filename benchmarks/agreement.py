@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from importlib import metadata
 from typing import Any
-
-os.environ.setdefault("FLUIDSIM_PATH", tempfile.mkdtemp())
 
 import exponax
 import jax
 import numpy as np
 import torch
 
+from benchmarks.fluidsim_solver import fluidsim_solver
 from verification.peers import (
     RECORD,
     SHAPES,
@@ -45,23 +42,9 @@ def fluidsim_field(dimensions: str, *, divisions: int = 1, velocity_set: bool = 
         velocity_set: whether the 2-D solver is told its initial velocity. It is given the vorticity, and the first
             stage of the first step takes the velocity from an array which nothing fills unless it is asked to.
     """
-    if dimensions == "3-D":
-        from fluidsim.solvers.ns3d.solver import Simul
-    else:
-        from fluidsim.solvers.ns2d.solver import Simul
-    shape = SHAPES[dimensions]
-    parameters = Simul.create_default_params()
-    for axis in "xyz"[: len(shape)]:
-        setattr(parameters.oper, f"n{axis}", shape[0])
-        setattr(parameters.oper, f"L{axis}", 2 * math.pi)
-    parameters.oper.coef_dealiasing = 2 / 3
-    parameters.nu_2 = VISCOSITY
-    parameters.time_stepping.USE_CFL = False
-    parameters.time_stepping.deltat0 = STEP / divisions
-    parameters.time_stepping.type_time_scheme = "RK4"
-    parameters.init_fields.type = "in_script"
-    parameters.output.HAS_TO_SAVE = False
-    simulation = Simul(parameters)
+    simulation = fluidsim_solver(
+        SHAPES[dimensions], viscosity=VISCOSITY, step=STEP / divisions, initial_state="in_script"
+    )
     names = [f"v{name}" for name in "xyz"] if dimensions == "3-D" else ["rot"]
     values = compared_field(dimensions, equations(dimensions)[1])
     # Its arrays have the axes z, y, x.

@@ -14,7 +14,6 @@ import io
 import math
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -23,7 +22,6 @@ from typing import Any
 os.environ |= {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-os.environ.setdefault("FLUIDSIM_PATH", tempfile.mkdtemp())
 
 import exponax
 import jax
@@ -31,6 +29,7 @@ import torch
 from jax_cfd.base import grids
 from jax_cfd.spectral import equations, time_stepping
 
+from benchmarks.fluidsim_solver import fluidsim_solver
 from eddymark.grid import Grid
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.time_integration import TimeIntegration
@@ -77,23 +76,9 @@ def own(shape: tuple[int, ...], batch: int, dtype: torch.dtype, steps: int) -> S
 
 def fluidsim_steps(shape: tuple[int, ...], steps: int) -> Steps:
     """Return some steps of fluidsim, which computes in double precision."""
-    if len(shape) == 3:
-        from fluidsim.solvers.ns3d.solver import Simul
-    else:
-        from fluidsim.solvers.ns2d.solver import Simul
-    parameters = Simul.create_default_params()
-    for axis in "xyz"[: len(shape)]:
-        setattr(parameters.oper, f"n{axis}", shape[0])
-        setattr(parameters.oper, f"L{axis}", 2 * math.pi)
-    parameters.oper.coef_dealiasing = 2 / 3
-    parameters.nu_2 = VISCOSITY
-    parameters.time_stepping.USE_CFL = False
-    parameters.time_stepping.deltat0 = STEP
-    parameters.time_stepping.type_time_scheme = "RK4"
-    parameters.init_fields.type = "noise"
-    parameters.output.HAS_TO_SAVE = False
     with contextlib.redirect_stdout(io.StringIO()):
-        advance = Simul(parameters).time_stepping.one_time_step_computation
+        simulation = fluidsim_solver(shape, viscosity=VISCOSITY, step=STEP, initial_state="noise")
+    advance = simulation.time_stepping.one_time_step_computation
     return lambda: [advance() for _ in range(steps)]
 
 

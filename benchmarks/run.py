@@ -13,7 +13,12 @@ from pathlib import Path
 import torch
 
 FOLDER = Path(__file__).parent
-OTHERS = ("run", "peers", "agreement")  # they need packages of their own: make bench-peers, make verify
+OTHERS = (
+    "run",
+    "peers",
+    "agreement",
+    "fluidsim_solver",
+)  # they need packages of their own: make bench-peers, make verify
 PACKAGES = ("torch", "numpy", "numba", "pyfftw", "pytorch-lightning", "neuraloperator")
 
 
