@@ -28,6 +28,7 @@ MODELS: list[Case] = [(name, NEEDED.get(name, {})) for name in CLOSURES if name 
 VARIANTS: list[Case] = [
     ("dynamic_smagorinsky", {"average": "local"}),
     ("dynamic_smagorinsky", {"average": "x"}),
+    ("dynamic_smagorinsky", {"average": "local", "relaxation_time": 0.5}),
     ("dynamic_mixed", {"average": "local"}),
 ]
 CASES = [

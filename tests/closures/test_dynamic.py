@@ -12,7 +12,9 @@ from eddymark.closures.dynamic_mixed import DynamicMixed
 from eddymark.closures.dynamic_smagorinsky import DynamicSmagorinsky
 from eddymark.filters import filter_width, gaussian
 from eddymark.grid import Grid, SpectralSpace
+from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.resolved import ResolvedVelocity, contract, products
+from eddymark.solvers.time_integration import TimeIntegration
 from tests.closures.fields import BOX, shear, turbulent
 
 DYNAMIC = [DynamicSmagorinsky, DynamicMixed]
@@ -153,3 +155,50 @@ def test_test_filter_ratio_is_that_of_the_modes_it_keeps(points: int, ratio: flo
     closure = DynamicSmagorinsky(space=SpectralSpace(grid), filter_width=filter_width(grid))
     assert closure.test_filter_ratio == pytest.approx(ratio)
     assert all(3 * kept < n for kept, n in zip(closure._tested.cutoff, closure._tested.grid.points, strict=True))
+
+
+def coefficients_used(
+    solver: NavierStokes, spectrum: torch.Tensor, relaxation_time: float | None, *, steps: int, intervals: int = 1
+) -> list[torch.Tensor]:
+    """Return what each time step of a run used, from a local average."""
+    closure = DynamicSmagorinsky(
+        space=solver.space, filter_width=filter_width(solver.grid), average="local", relaxation_time=relaxation_time
+    )
+    used: dict[int, torch.Tensor] = {}
+    viscosity = closure.eddy_viscosity
+
+    def record(resolved: ResolvedVelocity, coefficient: torch.Tensor | None) -> torch.Tensor:
+        assert coefficient is not None
+        used[id(coefficient)] = coefficient
+        return viscosity(resolved, coefficient)
+
+    closure.eddy_viscosity = record  # type: ignore[method-assign]
+    for _ in range(intervals):
+        spectrum = TimeIntegration("runge_kutta_4", 1.0).advance(
+            solver, spectrum, 0.01 * steps, steps=steps, closure=closure
+        )
+    return list(used.values())
+
+
+def test_a_relaxed_coefficient_follows_what_is_found_within_an_output_interval() -> None:
+    solver, spectrum = turbulent((16, 16, 16))
+    closure = DynamicSmagorinsky(space=solver.space, filter_width=filter_width(solver.grid), average="local")
+    start = closure.coefficient(ResolvedVelocity(solver.space, spectrum))
+    free = coefficients_used(solver, spectrum, None, steps=4)
+    slow = coefficients_used(solver, spectrum, 1e9, steps=4)
+    some = coefficients_used(solver, spectrum, 0.01, steps=4)
+    assert len(free) == len(slow) == len(some) == 4
+    assert not torch.allclose(free[3], start, rtol=1e-2)
+    assert all(torch.allclose(used, start) for used in slow)
+    # ε = ½ for T = Δt: half of the way from what the first step used to what the second one finds.
+    assert torch.equal(some[0], start)
+    assert torch.allclose(some[1], (start + free[1]) / 2)
+
+
+def test_a_relaxed_coefficient_starts_anew_with_each_output() -> None:
+    """A stepper is a function of its state: nothing of the interval before may be left."""
+    solver, spectrum = turbulent((16, 16, 16))
+    both = coefficients_used(solver, spectrum, 1e9, steps=2, intervals=2)
+    assert torch.allclose(both[0], both[1])
+    assert torch.allclose(both[2], both[3])
+    assert not torch.allclose(both[1], both[2], rtol=1e-3)

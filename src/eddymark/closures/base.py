@@ -21,13 +21,23 @@ class Closure(nn.Module):
     A model gives the spectrum of the resolved and the subgrid-scale flux together, so that each decides how few
     transforms that takes; or an eddy viscosity per wavenumber which does not depend on the flow and is integrated
     exactly together with the molecular one; or both. Symmetric tensors are stored reduced
-    (`eddymark.solvers.resolved`). A model has no memory: it depends on nothing but the present state, so that a stepper
-    is a function from states to states.
+    (`eddymark.solvers.resolved`). A model has no memory beyond the steps of one output interval, so that a stepper is a
+    function from states to states.
     """
 
     def coefficient(self, resolved: ResolvedVelocity) -> Tensor | None:
         """Return what is computed from the flow once per time step and held during its stages (None: nothing)."""
         return None
+
+    def relaxed(self, found: Tensor | None, previous: Tensor | None, step: float) -> Tensor | None:
+        """Return the coefficient that a time step uses.
+
+        Arguments:
+            found: `coefficient` of the flow at the start of the step.
+            previous: what the step before it used; None in the first step of an output interval.
+            step: Δt.
+        """
+        return found
 
     def flux(self, resolved: ResolvedVelocity, coefficient: Tensor | None) -> Tensor:
         """Return the spectrum of u_i u_j + τ_ij, reduced, `(batch, d(d+1)/2 − 1, *modes)`."""

@@ -17,9 +17,9 @@ class DynamicMixed(DynamicSmagorinsky):
         τ_ij = B_ij(u; Δ) − 2 C Δ² |S| S_ij,    B_ij(u; Δ) = (u_i u_j)~ − ũ_i ũ_j
         C = ⟨(L_ij − H_ij) M_ij⟩ / ⟨M_ij M_ij⟩, not below zero,    H_ij = B_ij(û; α Δ) − B_ij(u; Δ)^
 
-    with the test filter ^, L and M of `DynamicSmagorinsky`, and the averages which it offers. H is the consistent form:
-    the stress at the test level is modelled from the test-filtered velocity alone, with the width of that level. ~ is
-    a Gaussian filter: with a second sharp filter of the same cut-off B would vanish from the equations.
+    with the test filter ^, L and M of `DynamicSmagorinsky`, and the averages and relaxation which it offers. H is the
+    consistent form: the stress at the test level is modelled from the test-filtered velocity alone, with the width of
+    that level. ~ is a Gaussian filter: with a second sharp one of the same cut-off B would vanish from the equations.
 
     Against `DynamicSmagorinsky`, 3 more transforms to the grid and 5 more from it (2 and 2 in 2-D) are needed.
 
@@ -36,8 +36,15 @@ class DynamicMixed(DynamicSmagorinsky):
         filter_width: float,
         test_filter_ratio: float = 2.0,
         average: str = "volume",
+        relaxation_time: float | None = None,
     ) -> None:
-        super().__init__(space=space, filter_width=filter_width, test_filter_ratio=test_filter_ratio, average=average)
+        super().__init__(
+            space=space,
+            filter_width=filter_width,
+            test_filter_ratio=test_filter_ratio,
+            average=average,
+            relaxation_time=relaxation_time,
+        )
         self._similarity = gaussian(space, filter_width)
         self._tested_similarity = gaussian(self._tested, self.test_filter_ratio * filter_width)
 

@@ -29,8 +29,11 @@ class DynamicSmagorinsky(EddyViscosity):
 
     with the sharp test filter ^ of width α Δ (modes |k_i| ≤ k_c / α). C is computed once per time step. ⟨⟩ is an
     average over the volume, over planes or lines of homogeneous directions, or local: over a Gaussian neighbourhood
-    of width 2 α Δ around each point, clipped. There is no average over the past (Meneveau, Lund & Cabot 1996), because
-    states hold velocity alone.
+    of width 2 α Δ around each point, clipped. With a relaxation time T, C follows what is found as
+
+        C^n = C^(n−1) + ε (C_found − C^(n−1)),    ε = (Δt/T) / (1 + Δt/T)
+
+    at each point. States hold velocity alone, so every output interval starts with C_found.
 
     Volume averages in 3-D are taken on a coarser grid, on which the test-filtered fields are still well resolved.
 
@@ -39,9 +42,11 @@ class DynamicSmagorinsky(EddyViscosity):
         filter_width: Δ, in flow units.
         test_filter_ratio: wanted α; the attribute of this name is the one of the modes which the filter keeps.
         average: `volume`, `local`, or the axes averaged over, such as `xz` (planes) or `y` (lines).
+        relaxation_time: T, in flow units; None for C_found itself.
 
     Source: Germano et al. (1991), Phys. Fluids A 3, 1760; Lilly (1992), Phys. Fluids A 4, 633, Eq. 11; local averages
-    as in Zang, Street & Koseff (1993), Phys. Fluids A 5, 3186, Sec. III (there with the test filter).
+    as in Zang, Street & Koseff (1993), Phys. Fluids A 5, 3186, Sec. III (there with the test filter); exponential
+    weights in time as Meneveau, Lund & Cabot (1996), J. Fluid Mech. 319, 353, have them along path lines.
     """
 
     def __init__(
@@ -51,9 +56,11 @@ class DynamicSmagorinsky(EddyViscosity):
         filter_width: float,
         test_filter_ratio: float = 2.0,
         average: str = "volume",
+        relaxation_time: float | None = None,
     ) -> None:
         super().__init__()
         self.filter_width = filter_width
+        self.relaxation_time = relaxation_time
         grid = space.grid
         cutoffs = grid.dealiased_cutoff
         kept = tuple(max(1, int(cutoff / test_filter_ratio + 1e-9)) for cutoff in cutoffs)
@@ -70,8 +77,8 @@ class DynamicSmagorinsky(EddyViscosity):
         self._neighbourhood = gaussian(space, 2 * self.test_filter_ratio * filter_width)
 
     def compiled(self, solver: NavierStokes) -> CompiledSteps | None:
-        """Return time steps in compiled code; there are none with averages over less than the volume."""
-        if len(self.averaged_axes) < solver.grid.dimension:
+        """Return time steps in compiled code; there are none with averages over less than the volume, or in time."""
+        if len(self.averaged_axes) < solver.grid.dimension or self.relaxation_time is not None:
             return None
         from eddymark.solvers.compiled.subgrid import large_eddy_steps
 
@@ -85,6 +92,13 @@ class DynamicSmagorinsky(EddyViscosity):
     def coefficient(self, resolved: ResolvedVelocity) -> Tensor:
         """Return C = C_s², `(batch, *grid)` with length 1 along averaged axes."""
         return self.least_squares(*self.germano_tensors(resolved), resolved.space)
+
+    def relaxed(self, found: Tensor | None, previous: Tensor | None, step: float) -> Tensor | None:
+        """Return C^n, `(batch, *grid)` with length 1 along averaged axes."""
+        if found is None or previous is None or self.relaxation_time is None:
+            return found
+        ratio = step / self.relaxation_time
+        return torch.lerp(previous, found, ratio / (1 + ratio))
 
     def germano_tensors(self, resolved: ResolvedVelocity) -> tuple[Tensor, Tensor]:
         """Return L_ij and M_ij, reduced, each `(batch, d(d+1)/2 − 1, *grid)`; the grid may be a coarser one."""

@@ -110,16 +110,21 @@ INTEGRATORS: dict[str, type[RungeKutta4 | RungeKutta3]] = {
 }
 
 
-def _step_rate(solver: NavierStokes, spectrum: Tensor, closure: Closure | None) -> Nonlinear:
-    """Return the nonlinear rate for the stages of one step; the first stage shares its fields with the coefficient."""
+def _step_rate(
+    solver: NavierStokes, spectrum: Tensor, closure: Closure | None, previous: Tensor | None, step: float
+) -> tuple[Nonlinear, Tensor | None]:
+    """Return the nonlinear rate for the stages of one step, and the coefficient in it.
+
+    The first stage shares its fields with the coefficient.
+    """
     first = ResolvedVelocity(solver.space, spectrum)
-    coefficient = closure.coefficient(first) if closure is not None else None
+    coefficient = closure.relaxed(closure.coefficient(first), previous, step) if closure is not None else None
 
     def rate(stage: Tensor) -> Tensor:
         resolved = first if stage is spectrum else ResolvedVelocity(solver.space, stage)
         return solver.nonlinear_of(resolved, closure, coefficient)
 
-    return rate
+    return rate, coefficient
 
 
 _COMPILED: WeakKeyDictionary[NavierStokes, WeakKeyDictionary[Closure, CompiledSteps | None]] = WeakKeyDictionary()
@@ -196,8 +201,10 @@ class TimeIntegration:
             if ledger is not None:
                 ledger.injected = ledger.injected + injected
             return spectrum
+        coefficient = None
         for _ in range(steps):
-            spectrum = method(_step_rate(solver, spectrum, closure), spectrum)
+            rate, coefficient = _step_rate(solver, spectrum, closure, coefficient, duration / steps)
+            spectrum = method(rate, spectrum)
             if solver.forcing.constrains:
                 free = spectrum
                 spectrum = solver.forcing.constrain(free)
