@@ -158,7 +158,7 @@ def test_test_filter_ratio_is_that_of_the_modes_it_keeps(points: int, ratio: flo
 
 
 def coefficients_used(
-    solver: NavierStokes, spectrum: torch.Tensor, relaxation_time: float | None, *, steps: int, intervals: int = 1
+    solver: NavierStokes, spectrum: torch.Tensor, relaxation_time: float, *, steps: int, intervals: int = 1
 ) -> list[torch.Tensor]:
     """Return what each time step of a run used, from a local average."""
     closure = DynamicSmagorinsky(
@@ -184,7 +184,7 @@ def test_a_relaxed_coefficient_follows_what_is_found_within_an_output_interval()
     solver, spectrum = turbulent((16, 16, 16))
     closure = DynamicSmagorinsky(space=solver.space, filter_width=filter_width(solver.grid), average="local")
     start = closure.coefficient(ResolvedVelocity(solver.space, spectrum))
-    free = coefficients_used(solver, spectrum, None, steps=4)
+    free = coefficients_used(solver, spectrum, 0.0, steps=4)
     slow = coefficients_used(solver, spectrum, 1e9, steps=4)
     some = coefficients_used(solver, spectrum, 0.01, steps=4)
     assert len(free) == len(slow) == len(some) == 4

@@ -36,7 +36,7 @@ class DynamicMixed(DynamicSmagorinsky):
         filter_width: float,
         test_filter_ratio: float = 2.0,
         average: str = "volume",
-        relaxation_time: float | None = None,
+        relaxation_time: float = 0.0,
     ) -> None:
         super().__init__(
             space=space,

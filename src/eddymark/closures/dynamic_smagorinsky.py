@@ -31,7 +31,7 @@ class DynamicSmagorinsky(EddyViscosity):
     average over the volume, over planes or lines of homogeneous directions, or local: over a Gaussian neighbourhood
     of width 2 α Δ around each point, clipped. With a relaxation time T, C follows what is found as
 
-        C^n = C^(n−1) + ε (C_found − C^(n−1)),    ε = (Δt/T) / (1 + Δt/T)
+        C^n = C^(n−1) + ε (C_found − C^(n−1)),    ε = Δt / (Δt + T)
 
     at each point. States hold velocity alone, so every output interval starts with C_found.
 
@@ -42,7 +42,7 @@ class DynamicSmagorinsky(EddyViscosity):
         filter_width: Δ, in flow units.
         test_filter_ratio: wanted α; the attribute of this name is the one of the modes which the filter keeps.
         average: `volume`, `local`, or the axes averaged over, such as `xz` (planes) or `y` (lines).
-        relaxation_time: T, in flow units; None for C_found itself.
+        relaxation_time: T, in flow units; 0 for C_found itself.
 
     Source: Germano et al. (1991), Phys. Fluids A 3, 1760; Lilly (1992), Phys. Fluids A 4, 633, Eq. 11; local averages
     as in Zang, Street & Koseff (1993), Phys. Fluids A 5, 3186, Sec. III (there with the test filter); exponential
@@ -56,7 +56,7 @@ class DynamicSmagorinsky(EddyViscosity):
         filter_width: float,
         test_filter_ratio: float = 2.0,
         average: str = "volume",
-        relaxation_time: float | None = None,
+        relaxation_time: float = 0.0,
     ) -> None:
         super().__init__()
         self.filter_width = filter_width
@@ -78,7 +78,7 @@ class DynamicSmagorinsky(EddyViscosity):
 
     def compiled(self, solver: NavierStokes) -> CompiledSteps | None:
         """Return time steps in compiled code; there are none with averages over less than the volume, or in time."""
-        if len(self.averaged_axes) < solver.grid.dimension or self.relaxation_time is not None:
+        if len(self.averaged_axes) < solver.grid.dimension or self.relaxation_time > 0:
             return None
         from eddymark.solvers.compiled.subgrid import large_eddy_steps
 
@@ -95,10 +95,9 @@ class DynamicSmagorinsky(EddyViscosity):
 
     def relaxed(self, found: Tensor | None, previous: Tensor | None, step: float) -> Tensor | None:
         """Return C^n, `(batch, *grid)` with length 1 along averaged axes."""
-        if found is None or previous is None or self.relaxation_time is None:
+        if found is None or previous is None or self.relaxation_time == 0:
             return found
-        ratio = step / self.relaxation_time
-        return torch.lerp(previous, found, ratio / (1 + ratio))
+        return torch.lerp(previous, found, step / (step + self.relaxation_time))
 
     def germano_tensors(self, resolved: ResolvedVelocity) -> tuple[Tensor, Tensor]:
         """Return L_ij and M_ij, reduced, each `(batch, d(d+1)/2 − 1, *grid)`; the grid may be a coarser one."""
