@@ -14,13 +14,18 @@ Result = TypeVar("Result")
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
+_EARLIER_PEAKS: list[int] = []
+"""What the peaks were when the kernel was told to count anew."""
 
 
 def peak_memory_bytes() -> int:
     """Return the largest resident memory of this process so far."""
-    # Linux counts in kilobytes, macOS in bytes.
-    unit = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    try:
+        return max([_status_bytes("VmHWM"), *_EARLIER_PEAKS])
+    except (OSError, KeyError):
+        # On Linux this begins with the peak of the process that started this one. macOS counts in bytes.
+        unit = 1 if platform.system() == "Darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def memory_growth(work: Callable[[], Result]) -> tuple[Result, int]:
@@ -32,12 +37,13 @@ def memory_growth(work: Callable[[], Result]) -> tuple[Result, int]:
     gc.collect()
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
+    peak = peak_memory_bytes()
     try:
         _RESET.write_text("5")
     except OSError:
-        before = peak_memory_bytes()
         result = work()
-        return result, peak_memory_bytes() - before
+        return result, peak_memory_bytes() - peak
+    _EARLIER_PEAKS[:] = [peak]
     before = _status_bytes("VmRSS")
     result = work()
     return result, max(0, _status_bytes("VmHWM") - before)
