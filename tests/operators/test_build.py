@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from eddymark.errors import EddymarkError
-from eddymark.operators import OPERATORS
 from eddymark.operators.build import build_operator
 
 SIZES: dict[str, Any] = {"in_channels": 4, "out_channels": 3, "dimension": 3}
@@ -29,21 +28,6 @@ class Shrinking(nn.Module):
 def refusing(in_channels: int, **anything: Any) -> nn.Module:
     """A constructor that takes any argument and likes none."""
     raise ValueError(f"first line\n  second line about {anything}")
-
-
-@pytest.mark.parametrize(("name", "arguments"), [("fno", FNO), ("convolutional", {"width": 4})])
-def test_shipped_operators_map_the_channels(name: str, arguments: dict[str, Any]) -> None:
-    operator = build_operator(name, arguments, **SIZES, points=(8, 6, 8))
-    assert operator(torch.zeros(2, 4, 8, 6, 8)).shape == (2, 3, 8, 6, 8)
-
-
-@pytest.mark.parametrize("dimension", [2, 3])
-@pytest.mark.parametrize("name", OPERATORS)
-def test_shipped_operators_have_no_batch_normalisation(name: str, dimension: int) -> None:
-    arguments = FNO if name == "fno" else {"width": 4}
-    operator = build_operator(name, arguments, in_channels=2, out_channels=2, dimension=dimension)
-    assert not any("Norm" in type(module).__name__ for module in operator.modules())
-    assert not list(operator.buffers())
 
 
 def test_operator_of_another_library_is_built_from_its_path() -> None:

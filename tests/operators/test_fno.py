@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eddymark.operators.fno import FourierNeuralOperator, SpectralConvolution
+from eddymark.operators.fno import FourierNeuralOperator
+from eddymark.operators.spectral_convolution import SpectralConvolution
 
 CASES = [
     pytest.param((16, 12), (3, 5), id="2-D"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from eddymark.config.findings import Finding, Problem, nearest_name, show, unknown_name
 from eddymark.errors import EddymarkError
 from eddymark.operators import OPERATORS
+from eddymark.operators.axes import Axis
 
 
 class OperatorError(EddymarkError):
@@ -58,11 +60,12 @@ def build_operator(
     in_channels: int,
     out_channels: int,
     dimension: int,
+    axes: Sequence[Axis] | None = None,
     points: Sequence[int] | None = None,
 ) -> nn.Module:
     """Build an operator which maps `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`.
 
-    The constructor gets `arguments`, and those of `in_channels`, `out_channels` and `dimension` which it
+    The constructor gets `arguments`, and those of `in_channels`, `out_channels`, `dimension` and `axes` which it
     takes.
 
     Arguments:
@@ -71,6 +74,7 @@ def build_operator(
         arguments: keyword arguments from the experiment.
         in_channels, out_channels: numbers of channels that the stepper needs.
         dimension: number of grid axes.
+        axes: the box; None: periodic with sides 2π.
         points: grid on which the module is tried once; without it, it is not tried.
 
     Raises:
@@ -78,7 +82,12 @@ def build_operator(
             grid.
     """
     constructor = _find(type)
-    given = {"in_channels": in_channels, "out_channels": out_channels, "dimension": dimension}
+    given = {
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "dimension": dimension,
+        "axes": (Axis(2 * math.pi),) * dimension if axes is None else tuple(axes),
+    }
     parameters = _parameters(constructor, type)
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     named = [

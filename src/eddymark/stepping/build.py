@@ -20,6 +20,7 @@ from eddymark.errors import EddymarkError
 from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
+from eddymark.operators.axes import Axis
 from eddymark.operators.build import build_operator
 from eddymark.randomness import generator
 from eddymark.solvers.time_integration import TimeIntegration
@@ -170,6 +171,7 @@ def _assemble(
         in_channels=frames * dimension + len(static),
         out_channels=dimension,
         dimension=dimension,
+        axes=[Axis(side) for side in flow.coarse_grid.sides],
         points=flow.coarse_grid.points,
     )
     operator = _converted(operator, dtype=dtype, device=device)

@@ -1,0 +1,31 @@
+"""Maps that act at each point, and the layout of fields in which they are fastest."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+GELU_MEAN_SQUARE = 0.425
+"""⟨GELU(z)²⟩ of a standard normal z: initial weights after an activation make up for it."""
+
+START = 0.1
+"""Root mean square of the output before training, so that a surrogate starts near the physics it already knows."""
+
+
+def pointwise(in_channels: int, out_channels: int, *, variance: float) -> nn.Linear:
+    """Return a linear map of the trailing axis with normal weights of a given variance and zero bias."""
+    layer = nn.Linear(in_channels, out_channels)
+    nn.init.normal_(layer.weight, std=math.sqrt(variance))
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def grid_first(field: Tensor) -> Tensor:
+    """Return `(batch, channel, x, y, z)` as `(z, y, x, batch, channel)`, contiguous."""
+    return field.permute(*reversed(range(field.dim()))).transpose(-1, -2).contiguous()
+
+
+def channels_first(values: Tensor) -> Tensor:
+    """Return `(z, y, x, batch, channel)` as `(batch, channel, x, y, z)`, contiguous."""
+    return values.transpose(-1, -2).permute(*reversed(range(values.dim()))).contiguous()

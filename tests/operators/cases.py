@@ -1,0 +1,53 @@
+"""Every registered operator at a size at which it can be tested in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from eddymark.operators.axes import Axis
+from eddymark.operators.build import build_operator
+
+
+@dataclass(frozen=True)
+class Case:
+    """How one operator is tested.
+
+    Arguments:
+        arguments: of its constructor, in 2-D and 3-D alike.
+        points: grid by dimension.
+        equivariant_shift: it commutes with translations by multiples of this many grid spacings along every axis; 0:
+            with none.
+        dead: parts of names of parameters of which some entries have no effect on the output, with the reason in a
+            comment beside the case.
+    """
+
+    arguments: dict[str, Any]
+    points: dict[int, tuple[int, ...]] = field(default_factory=lambda: {2: (16, 12), 3: (8, 10, 12)})
+    equivariant_shift: int = 1
+    dead: tuple[str, ...] = ()
+
+
+CASES: dict[str, Case] = {
+    # The mean of a real field is real: the imaginary part of its weight has no effect.
+    "fno": Case({"width": 5, "modes": 3, "layers": 3}, dead=("convolutions",)),
+    "convolutional": Case({"width": 6, "layers": 3}),
+}
+
+
+def build(name: str, dimension: int, *, axes: Sequence[Axis] | None = None) -> nn.Module:
+    """Return the operator of a case in double precision, 3 channels in and 2 out, output of the order of one."""
+    torch.manual_seed(0)
+    case = CASES[name]
+    operator = build_operator(name, case.arguments, in_channels=3, out_channels=2, dimension=dimension, axes=axes)
+    return operator.double()
+
+
+def random_field(name: str, dimension: int, *, batch: int = 2) -> torch.Tensor:
+    """Return an input of a case."""
+    torch.manual_seed(1)
+    return torch.randn(batch, 3, *CASES[name].points[dimension], dtype=torch.float64)
