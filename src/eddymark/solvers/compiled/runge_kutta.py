@@ -14,40 +14,30 @@ from eddymark.solvers.compiled.transforms import execute
 
 
 @compiled
-def add_two(a: Array, b: Array, ka: Array, kb: Any, out: Array) -> None:
-    """k_a a + k_b b."""
-    for i in range(out.shape[0]):
-        out[i] = times(ka[i], a[i]) + times(kb, b[i])
-
-
-@compiled
-def add_three(a: Array, b: Array, c: Array, ka: Array, kb: Any, kc: Array, out: Array) -> None:
-    """k_a a + k_b b + k_c c."""
-    for i in range(out.shape[0]):
-        out[i] = times(ka[i], a[i]) + times(kb, b[i]) + times(kc[i], c[i])
-
-
-@compiled
-def find_pressure(
-    x: Array, y: Array, z: Array, ka: Array, kb: Any, kc: Array, inverse_square: Array, pressure: Array
+def rate_3d(
+    xx: Array,
+    xy: Array,
+    xz: Array,
+    yy: Array,
+    yz: Array,
+    ka: Array,
+    kb: Any,
+    kc: Array,
+    inverse_square: Array,
+    scale: Any,
+    x: Array,
+    y: Array,
+    z: Array,
 ) -> None:
-    """k·r / k²."""
+    """−i (r − k k·r / k²) with r_i = k_j F_ij: the projected divergence of the reduced fluxes."""
     for i in range(ka.size):
-        pressure[i] = times(inverse_square[i], times(ka[i], x[i]) + times(kb, y[i]) + times(kc[i], z[i]))
-
-
-@compiled
-def subtract_gradient(pressure: Array, k: Array, scale: Any, rate: Array) -> None:
-    """−i (r − k p)."""
-    for i in range(k.size):
-        rate[i] = rotated(scale, rate[i] - times(k[i], pressure[i]))
-
-
-@compiled
-def subtract_gradient_along_slabs(pressure: Array, k: Any, scale: Any, rate: Array) -> None:
-    """−i (r − k p) for a number k."""
-    for i in range(pressure.size):
-        rate[i] = rotated(scale, rate[i] - times(k, pressure[i]))
+        rx = times(ka[i], xx[i]) + times(kb, xy[i]) + times(kc[i], xz[i])
+        ry = times(ka[i], xy[i]) + times(kb, yy[i]) + times(kc[i], yz[i])
+        rz = times(ka[i], xz[i]) + times(kb, yz[i])
+        pressure = times(inverse_square[i], times(ka[i], rx) + times(kb, ry) + times(kc[i], rz))
+        x[i] = rotated(scale, rx - times(ka[i], pressure))
+        y[i] = rotated(scale, ry - times(kb, pressure))
+        z[i] = rotated(scale, rz - times(kc[i], pressure))
 
 
 @compiled
@@ -143,17 +133,9 @@ def finish_modes(
     inverse_square = equations.inverse_square[slab, start:stop]
     scale = equations.scale
     if dimension == 3:
-        kb = equations.k_slab[slab]
-        pressure = rates[3, :count]
         xz, yy = fluxes[2, start + gap : stop + gap], fluxes[3, start + gap : stop + gap]
         yz = fluxes[4, start + gap : stop + gap]
-        add_three(xx, xy, xz, ka, kb, kc, x)
-        add_three(xy, yy, yz, ka, kb, kc, y)
-        add_two(xz, yz, ka, kb, z)
-        find_pressure(x, y, z, ka, kb, kc, inverse_square, pressure)
-        subtract_gradient(pressure, ka, scale, x)
-        subtract_gradient_along_slabs(pressure, kb, scale, y)
-        subtract_gradient(pressure, kc, scale, z)
+        rate_3d(xx, xy, xz, yy, yz, ka, equations.k_slab[slab], kc, inverse_square, scale, x, y, z)
     else:
         rate_2d(xx, xy, ka, kc, inverse_square, scale, z)
         perpendicular(z, ka, kc, x, y)
