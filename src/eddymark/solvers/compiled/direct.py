@@ -5,6 +5,8 @@ Functions take a range of slabs, so that threads can share the work.
 
 from __future__ import annotations
 
+from typing import Any
+
 from eddymark.solvers.compiled.arrays import Array, Arrays, Buffers, Equations, Held, Plans, Recipe, Scheme
 from eddymark.solvers.compiled.compilation import compiled, driver
 from eddymark.solvers.compiled.forces import forcing_rate, hold_shells, measure_energy
@@ -137,6 +139,28 @@ def planes(
 
 
 @driver
+def finish_and_begin(
+    plans: Plans,
+    b: Buffers,
+    equations: Equations,
+    recipe: Recipe,
+    scheme: Scheme,
+    arrays: Arrays,
+    stage: int,
+    forcing: Any,
+    separate: bool,
+    start: int,
+    stop: int,
+) -> None:
+    """Finish a stage and begin the next one of the same step, each slab while it is in the cache."""
+    following = current_state(scheme, arrays, stage + 1)
+    for slab in range(start, stop):
+        finish(plans, b, equations, scheme, arrays, stage, forcing, separate, slab, slab + 1)
+        if stage + 1 < scheme.weights.shape[0]:
+            inverse_first(plans, b, equations, recipe, following, arrays.lines, slab, slab + 1)
+
+
+@driver
 def advance(
     plans: Plans,
     b: Buffers,
@@ -153,12 +177,11 @@ def advance(
     for _ in range(steps):
         if equations.damping.size:
             measure_energy(equations, arrays)
+        inverse_first(plans, b, equations, recipe, arrays.state, arrays.lines, 0, slabs)
         for stage in range(scheme.weights.shape[0]):
             forcing = forcing_rate(equations, scheme, arrays, stage)
-            current = current_state(scheme, arrays, stage)
-            inverse_first(plans, b, equations, recipe, current, arrays.lines, 0, slabs)
             planes(plans, b, equations, recipe, arrays.lines, arrays.fluxes, 0, arrays.lines.shape[1])
-            finish(plans, b, equations, scheme, arrays, stage, forcing, False, 0, slabs)
+            finish_and_begin(plans, b, equations, recipe, scheme, arrays, stage, forcing, False, 0, slabs)
         if held.energies.size:
             added += hold_shells(equations, held, arrays.state)
     return added

@@ -11,7 +11,6 @@ from eddymark.solvers.compiled import direct
 from eddymark.solvers.compiled.arrays import Arrays, Buffers, Recipe, Scheme
 from eddymark.solvers.compiled.forces import forcing_rate, measure_energy
 from eddymark.solvers.compiled.layout import Layout, velocity_recipe
-from eddymark.solvers.compiled.runge_kutta import current_state, finish
 from eddymark.solvers.compiled.stepping import CompiledSteps, Share
 
 if TYPE_CHECKING:
@@ -66,19 +65,21 @@ class VolumeSteps(CompiledSteps):
         if stage == 0 and equations.damping.size:
             measure_energy(equations, arrays)
         rate = scheme.weights.dtype.type(forcing_rate(equations, scheme, arrays, stage))
-        current = current_state(scheme, arrays, stage)
 
         def inverse(thread: int, start: int, stop: int) -> None:
-            direct.inverse_first(plans, self.buffers[thread], equations, recipe, current, arrays.lines, start, stop)
+            state, lines = arrays.state, arrays.lines
+            direct.inverse_first(plans, self.buffers[thread], equations, recipe, state, lines, start, stop)
 
         def planes(thread: int, start: int, stop: int) -> None:
             lines, fluxes = arrays.lines, arrays.fluxes
             direct.planes(plans, self.buffers[thread], equations, recipe, lines, fluxes, start, stop)
 
         def finish_slabs(thread: int, start: int, stop: int) -> None:
-            finish(plans, self.buffers[thread], equations, scheme, arrays, stage, rate, False, start, stop)
+            b = self.buffers[thread]
+            direct.finish_and_begin(plans, b, equations, recipe, scheme, arrays, stage, rate, False, start, stop)
 
-        share(inverse, 0 if empty else self.layout.slabs)
+        if stage == 0:
+            share(inverse, 0 if empty else self.layout.slabs)
         share(planes, 0 if empty else self.layout.points[0])
         share(finish_slabs, 0 if empty else self.layout.slabs)
 
@@ -87,12 +88,15 @@ class VolumeSteps(CompiledSteps):
         self.buffers.append(layout.buffers(self.recipe, fluxes=self._fluxes, work=self._work_rows))
         modes = (3, layout.slabs, layout.rows * layout.row)
         ahead = layout.zeros(*modes)
+        lines = self.recipe.stored + len(self.recipe.along_first)
+        # The fluxes of a plane replace its lines, and the lines of a slab its fluxes: less memory to go through.
+        work = layout.lines(max(lines, self._fluxes))
         arrays = Arrays(
             state=ahead,  # replaced by the trajectory's own
             ahead=ahead,
             register=layout.zeros(*modes),
-            lines=layout.lines(self.recipe.stored + len(self.recipe.along_first)),
-            fluxes=layout.lines(self._fluxes),
+            lines=work[:lines],
+            fluxes=work[: self._fluxes],
             coefficient=np.zeros(1, layout.real),
         )
         self._arrays.append(arrays)
