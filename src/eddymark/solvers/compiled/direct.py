@@ -54,6 +54,20 @@ def product(fields: Array, flux: int, out: Array) -> None:
         multiply(v, w, out)
 
 
+@compiled
+def products(
+    u: Array, v: Array, w: Array, xx: Array, xy: Array, xz: Array, yy: Array, yz: Array
+) -> None:
+    """All entries of u_i u_j, reduced."""
+    for i in range(u.size):
+        square = w[i] * w[i]
+        xx[i] = u[i] * u[i] - square
+        xy[i] = u[i] * v[i]
+        xz[i] = u[i] * w[i]
+        yy[i] = v[i] * v[i] - square
+        yz[i] = v[i] * w[i]
+
+
 @driver
 def to_modes(plans: Plans, b: Buffers, flux: int, start: int, stop: int, half: int, kept: int) -> None:
     """Transform one flux at the grid points along the last axis: `b.product` to `b.fluxes`."""
@@ -68,9 +82,11 @@ def plane_fluxes(plans: Plans, b: Buffers, equations: Equations, recipe: Recipe)
     for start in range(0, half, width):
         stop = min(half, start + width)
         to_points(plans, b, recipe, equations.k_last, start, stop, half, kept)
+        p = b.stress
+        products(b.fields[0], b.fields[1], b.fields[2], p[0], p[1], p[2], p[3], p[4])
         for flux in range(b.fluxes.shape[0]):
-            product(b.fields, flux, b.product)
-            to_modes(plans, b, flux, start, stop, half, kept)
+            execute(plans.last_forward, p[flux], b.transformed)
+            unpack(b.transformed, b.fluxes[flux], start, stop, half, kept)
 
 
 @driver

@@ -85,7 +85,7 @@ class VolumeSteps(CompiledSteps):
 
     def _add_thread(self) -> None:
         layout = self.layout
-        self.buffers.append(layout.buffers(self.recipe, fluxes=self._fluxes, work=self._work_rows))
+        self.buffers.append(layout.buffers(self.recipe, fluxes=self._fluxes, work=max(5, self._work_rows)))
         modes = (3, layout.slabs, layout.rows * layout.row)
         ahead = layout.zeros(*modes)
         lines = self.recipe.stored + len(self.recipe.along_first)
