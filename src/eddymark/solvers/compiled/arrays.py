@@ -63,7 +63,7 @@ class Buffers(NamedTuple):
         stress: stress and intermediate results at the grid points, `(rows, 2 · points_l · width)`.
         product: one flux at the grid points, `(2 · points_l · width,)`.
         transformed: the same after the last forward transform, `(points_l, width)`.
-        rate: nonlinear terms of some modes, and the pressure, `(4, modes)`.
+        rate: nonlinear terms of some modes, `(3, modes)`.
     """
 
     first: Array

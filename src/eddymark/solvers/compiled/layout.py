@@ -137,7 +137,7 @@ class Layout(Storage):
             stress=aligned((work, block), self.real.name),
             product=aligned((block,), self.real.name),
             transformed=self.zeros(points[-1], self.width),
-            rate=self.rates(4),
+            rate=self.rates(3),
         )
 
     def _block_width(self, fields: int) -> int:

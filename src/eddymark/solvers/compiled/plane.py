@@ -40,7 +40,7 @@ class PlaneBuffers(NamedTuple):
         returned: fluxes between their transforms, `(fluxes, points_2, points_1)`.
         modes: fluxes after their transforms, `(fluxes, points_1, points_2)`.
         slab: the reduced fluxes in the kept modes, `(2, modes)`.
-        rate: nonlinear terms of some modes, `(3, modes)`.
+        rate: nonlinear terms of some modes, `(2, modes)`.
     """
 
     lines: Array

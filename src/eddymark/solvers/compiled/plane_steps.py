@@ -124,7 +124,7 @@ class PlaneSteps(CompiledSteps):
             returned=zeros(fluxes, lines, column),
             modes=zeros(fluxes, aligned_count(first, self.storage.dtype), line),
             slab=zeros(2, modes),
-            rate=self.storage.rates(3),
+            rate=self.storage.rates(2),
         )
         self.buffers.append(buffers)
         ahead = zeros(2, 1, modes)

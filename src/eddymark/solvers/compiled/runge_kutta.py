@@ -41,19 +41,15 @@ def rate_3d(
 
 
 @compiled
-def rate_2d(xx: Array, xy: Array, kx: Array, ky: Array, inverse_square: Array, scale: Any, out: Array) -> None:
-    """−i (k_y r_x − k_x r_y) / k² with r_i = k_j F_ij: times (k_y, −k_x) the projected divergence of the fluxes."""
+def rate_2d(
+    xx: Array, xy: Array, kx: Array, ky: Array, inverse_square: Array, scale: Any, x: Array, y: Array
+) -> None:
+    """(k_y, −k_x) times −i (k_y r_x − k_x r_y) / k² with r_i = k_j F_ij: the projected divergence of the fluxes."""
     for i in range(kx.size):
         both = times(kx[i] * ky[i], xx[i]) + times(ky[i] * ky[i] - kx[i] * kx[i], xy[i])
-        out[i] = rotated(scale * inverse_square[i], both)
-
-
-@compiled
-def perpendicular(source: Array, kx: Array, ky: Array, x: Array, y: Array) -> None:
-    """(k_y, −k_x) times modes."""
-    for i in range(kx.size):
-        x[i] = times(ky[i], source[i])
-        y[i] = times(-kx[i], source[i])
+        along = rotated(scale * inverse_square[i], both)
+        x[i] = times(ky[i], along)
+        y[i] = times(-kx[i], along)
 
 
 @compiled
@@ -127,18 +123,17 @@ def finish_modes(
     """Nonlinear terms and Runge–Kutta stage of some modes of a slab, whose fluxes are `gap` entries further on."""
     dimension = arrays.state.shape[0]
     count = stop - start
-    x, y, z = rates[0, :count], rates[1, :count], rates[2, :count]
+    x, y = rates[0, :count], rates[1, :count]
     xx, xy = fluxes[0, start + gap : stop + gap], fluxes[1, start + gap : stop + gap]
     ka, kc = equations.k_row[start:stop], equations.k_last[start:stop]
     inverse_square = equations.inverse_square[slab, start:stop]
     scale = equations.scale
     if dimension == 3:
         xz, yy = fluxes[2, start + gap : stop + gap], fluxes[3, start + gap : stop + gap]
-        yz = fluxes[4, start + gap : stop + gap]
+        yz, z = fluxes[4, start + gap : stop + gap], rates[2, :count]
         rate_3d(xx, xy, xz, yy, yz, ka, equations.k_slab[slab], kc, inverse_square, scale, x, y, z)
     else:
-        rate_2d(xx, xy, ka, kc, inverse_square, scale, z)
-        perpendicular(z, ka, kc, x, y)
+        rate_2d(xx, xy, ka, kc, inverse_square, scale, x, y)
     current = current_state(scheme, arrays, stage)
     for c in range(dimension):
         n, u, register = rates[c, :count], arrays.state[c, slab, start:stop], arrays.register[c, slab, start:stop]

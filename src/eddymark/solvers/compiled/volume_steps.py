@@ -89,14 +89,16 @@ class VolumeSteps(CompiledSteps):
         modes = (3, layout.slabs, layout.rows * layout.row)
         ahead = layout.zeros(*modes)
         lines = self.recipe.stored + len(self.recipe.along_first)
-        # The fluxes of a plane replace its lines, and the lines of a slab its fluxes: less memory to go through.
-        work = layout.lines(max(lines, self._fluxes))
+        # Without a stress, the fluxes of a plane replace its lines, and the lines of a slab its fluxes: less memory to
+        # go through. A stress may need both.
+        work = layout.lines(lines if self._work_rows else max(lines, self._fluxes))
+        fluxes = layout.lines(self._fluxes) if self._work_rows else work[: self._fluxes]
         arrays = Arrays(
             state=ahead,  # replaced by the trajectory's own
             ahead=ahead,
             register=layout.zeros(*modes),
             lines=work[:lines],
-            fluxes=work[: self._fluxes],
+            fluxes=fluxes,
             coefficient=np.zeros(1, layout.real),
         )
         self._arrays.append(arrays)
