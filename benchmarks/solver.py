@@ -99,12 +99,14 @@ def transforms_3d(plans: Any, b: Any, equations: Any, recipe: Any, arrays: Any) 
 def transforms_2d(plans: Any, b: Any, equations: Any, fields: Any, arrays: Any, sizes: Any) -> None:
     """The same in 2-D, where both components are one complex field."""
     plane.to_columns(plans, b, equations, arrays.ahead[:, 0], fields, sizes, equations.rows, equations.kept)
-    points, flux, count = b.points.reshape(b.points.shape[0], -1), b.flux.reshape(-1), b.points.shape[1]
+    points, count = b.points.reshape(b.points.shape[0], -1), b.points.shape[1]
     for first in range(0, sizes[1], count):
         execute(plans.first_inverse, b.columns[0, first], points[0])
-        execute(plans.first_forward, flux, b.returned[0, first])
+        execute(plans.first_forward, points[0], b.returned[0, first])
     plane.to_modes(plans, b, 1, sizes, equations.rows)
-    plane.split(b, equations, sizes)
+    count = b.rate.shape[1] * equations.rows // equations.k_row.size
+    for first in range(0, equations.rows, count):
+        plane.split(b, equations, sizes, first, min(equations.rows, first + count))
 
 
 def transforms(steps: VolumeSteps | PlaneSteps) -> Callable[[], None]:

@@ -47,9 +47,9 @@ class Storage:
         return aligned(shape, self.dtype)
 
     def rates(self, count: int) -> NDArray[Any]:
-        """Return room for some nonlinear terms of a part of a slab on one side of the gap of high wavenumbers."""
-        low = (self.rows // 2 + 1) * self.row
-        return self.zeros(count, math.ceil(low / math.ceil(low / _MOST_RATES)))
+        """Return room for fields in some whole rows of a slab on one side of the gap of high wavenumbers."""
+        low = self.rows // 2 + 1
+        return self.zeros(count, math.ceil(low / math.ceil(low * self.row / _MOST_RATES)) * self.row)
 
     def stored(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return `(..., *modes)` as the kernels store modes, `(..., slabs, rows · row)`, padded with zeros."""

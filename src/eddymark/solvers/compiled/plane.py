@@ -5,15 +5,20 @@ conjugate derivative of w, and i times the gradient of the vorticity the Laplaci
 the reduced entries (a_11 − a_22, 2 a_12) of a tensor. So one complex transform takes the velocity to the grid points
 and one brings the fluxes back. Transforms along the last axis go from lines to columns and back, those along the first
 axis, between which the fluxes are formed, lie in one piece: FFTW is fastest so.
+
+Indices that fall are unsigned: one that might be negative would keep the compiler from vectorising a loop.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from eddymark.solvers.compiled.arrays import Array, Equations
+import numpy as np
+
+from eddymark.solvers.compiled.arrays import Array, Arrays, Equations, Scheme
 from eddymark.solvers.compiled.compilation import compiled, driver
 from eddymark.solvers.compiled.modes import times
+from eddymark.solvers.compiled.runge_kutta import finish_modes
 from eddymark.solvers.compiled.transforms import execute
 
 NO_STRESS, SMAGORINSKY, DYNAMIC_SMAGORINSKY, LEITH, GRADIENT = range(5)
@@ -35,18 +40,16 @@ class PlaneBuffers(NamedTuple):
     Arguments:
         lines: some rows of modes before the transform along the last axis, `(lines, points_2)`.
         columns: fields between their transforms, `(fields, points_2, points_1)`; zero beyond the kept modes.
-        points: some lines along the first axis at the grid points, `(fields, lines, points_1)`.
-        flux: one field formed of them, `(lines, points_1)`.
+        points: some lines along the first axis at the grid points, of which fluxes are formed in place, `(fields, lines, points_1)`.
         returned: fluxes between their transforms, `(fluxes, points_2, points_1)`.
         modes: fluxes after their transforms, `(fluxes, points_1, points_2)`.
-        slab: the reduced fluxes in the kept modes, `(2, modes)`.
-        rate: nonlinear terms of some modes, `(2, modes)`.
+        slab: the reduced fluxes in some of the kept modes, `(2, modes)`.
+        rate: nonlinear terms of these modes, `(2, modes)`.
     """
 
     lines: Array
     columns: Array
     points: Array
-    flux: Array
     returned: Array
     modes: Array
     slab: Array
@@ -80,10 +83,11 @@ def fill_line(u: Array, v: Array, mirrored_u: Array, mirrored_v: Array, line: Ar
     """Set a line to w in the modes of all wavenumbers of the last axis, those below zero from the mirrored rows."""
     for y in range(kept):
         line[y] = complex(u[y].real - v[y].imag, u[y].imag + v[y].real)
-    for y in range(kept, points - kept + 1):
+    for y in range(np.uintp(kept), np.uintp(points - kept + 1)):
         line[y] = 0
     for y in range(1, kept):
-        line[points - y] = complex(mirrored_u[y].real + mirrored_v[y].imag, mirrored_v[y].real - mirrored_u[y].imag)
+        a, b = mirrored_u[y], mirrored_v[y]
+        line[np.uintp(points - y)] = complex(a.real + b.imag, b.real - a.imag)
 
 
 @compiled
@@ -97,11 +101,11 @@ def multiply_line(field: int, kx: Any, ky: Array, line: Array, points: int, kept
         else:
             line[y] = complex(s * a.real - kx * a.imag, s * a.imag + kx * a.real)
     for y in range(1, kept):
-        a, s = line[points - y], -sign * ky[y]
+        a, s = line[np.uintp(points - y)], -sign * ky[y]
         if field == LAPLACIAN:
-            line[points - y] = times(kx * kx + s * s, a)
+            line[np.uintp(points - y)] = times(kx * kx + s * s, a)
         else:
-            line[points - y] = complex(s * a.real - kx * a.imag, s * a.imag + kx * a.real)
+            line[np.uintp(points - y)] = complex(s * a.real - kx * a.imag, s * a.imag + kx * a.real)
 
 
 @compiled
@@ -110,7 +114,7 @@ def scale_line(factor: Array, line: Array, points: int, kept: int) -> None:
     for y in range(kept):
         line[y] = times(factor[y], line[y])
     for y in range(1, kept):
-        line[points - y] = times(factor[y], line[points - y])
+        line[np.uintp(points - y)] = times(factor[y], line[np.uintp(points - y)])
 
 
 @compiled
@@ -187,18 +191,39 @@ def split_line(line: Array, mirrored: Array, points: int, xx: Array, xy: Array) 
     xx[0] = complex(a.real + b.real, a.imag - b.imag)
     xy[0] = complex(half * (a.imag + b.imag), half * (b.real - a.real))
     for y in range(1, xx.size):
-        a, b = line[y], mirrored[points - y]
+        a, b = line[y], mirrored[np.uintp(points - y)]
         xx[y] = complex(a.real + b.real, a.imag - b.imag)
         xy[y] = complex(half * (a.imag + b.imag), half * (b.real - a.real))
 
 
-@driver
-def split(b: PlaneBuffers, equations: Equations, sizes: tuple[int, int]) -> None:
-    """From the modes of the complex flux to those of the two reduced ones: `b.modes` to `b.slab`."""
-    width = b.slab.shape[1] // equations.rows
-    for row in range(equations.rows):
+@compiled
+def split(b: PlaneBuffers, equations: Equations, sizes: tuple[int, int], first: int, stop: int) -> None:
+    """From the modes of the complex flux to those of the two reduced ones in some rows: `b.modes` to `b.slab`."""
+    width = equations.k_row.size // equations.rows
+    for row in range(first, stop):
         position = row if row <= equations.rows // 2 else row + sizes[0] - equations.rows
         mirrored = (sizes[0] - position) % sizes[0]
-        start, stop = row * width, row * width + equations.kept
+        begin = (row - first) * width
+        end = begin + equations.kept
         line, there = b.modes[0, position], b.modes[0, mirrored]
-        split_line(line, there, sizes[1], b.slab[0, start:stop], b.slab[1, start:stop])
+        split_line(line, there, sizes[1], b.slab[0, begin:end], b.slab[1, begin:end])
+
+
+@driver
+def finish(
+    b: PlaneBuffers,
+    equations: Equations,
+    scheme: Scheme,
+    arrays: Arrays,
+    stage: int,
+    forcing: Any,
+    sizes: tuple[int, int],
+) -> None:
+    """Nonlinear terms and Runge–Kutta stage, some rows at a time, which stay in the cache: `b.modes` to the state."""
+    width = equations.k_row.size // equations.rows
+    count = b.rate.shape[1] // width
+    for first in range(0, equations.rows, count):
+        stop = min(equations.rows, first + count)
+        split(b, equations, sizes, first, stop)
+        start, end = first * width, stop * width
+        finish_modes(b.slab, b.rate, equations, scheme, arrays, stage, forcing, 0, start, end, -start)

@@ -120,10 +120,9 @@ class PlaneSteps(CompiledSteps):
             lines=zeros(self._lines, line),
             columns=zeros(fields, lines, column),
             points=zeros(fields, self._count, column),
-            flux=zeros(self._count, column),
             returned=zeros(fluxes, lines, column),
             modes=zeros(fluxes, aligned_count(first, self.storage.dtype), line),
-            slab=zeros(2, modes),
+            slab=self.storage.rates(2),
             rate=self.storage.rates(2),
         )
         self.buffers.append(buffers)

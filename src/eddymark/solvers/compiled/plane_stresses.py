@@ -17,22 +17,22 @@ from eddymark.solvers.compiled.plane import (
     PlaneBuffers,
     PlaneModel,
     PlanePlans,
+    finish,
     has_rows,
     row_at,
-    split,
     to_columns,
     to_modes,
     zero,
 )
-from eddymark.solvers.compiled.runge_kutta import add_multiple, current_state, finish_slab
+from eddymark.solvers.compiled.runge_kutta import add_multiple, current_state
 from eddymark.solvers.compiled.transforms import execute
 
 
 @compiled
-def square(w: Array, out: Array) -> None:
-    """Set a flux to w²."""
-    for i in range(out.size):
-        out[i] = complex(w[i].real * w[i].real - w[i].imag * w[i].imag, (w[i].real + w[i].real) * w[i].imag)
+def square(w: Array) -> None:
+    """Turn w into the flux w²."""
+    for i in range(w.size):
+        w[i] = complex(w[i].real * w[i].real - w[i].imag * w[i].imag, (w[i].real + w[i].real) * w[i].imag)
 
 
 @compiled
@@ -59,11 +59,12 @@ def lines_to_fluxes(
     """From fields to fluxes, transformed along the first axis and back: `b.columns` to `b.returned`."""
     kind, count = model.kind, b.points.shape[1]
     factor = -coefficient - coefficient
-    points, flux = b.points.reshape(b.points.shape[0], -1), b.flux.reshape(-1)
+    points = b.points.reshape(b.points.shape[0], -1)
+    flux = points[0]
     for first in range(0, last, count):
         for field in range(model.fields.size):
             execute(plans.first_inverse, b.columns[field, first], points[field])
-        square(points[0], flux)
+        square(flux)
         if separate:
             execute(plans.first_forward, flux, b.returned[0, first])
             zero(flux)
@@ -175,8 +176,7 @@ def advance(
                 find_coefficient(plans, b, equations, model, arrays, sizes)
                 factor = -arrays.coefficient[0] - arrays.coefficient[0]
                 add_multiple(factor, b.modes[1].reshape(-1), b.modes[0].reshape(-1))
-            split(b, equations, sizes)
-            finish_slab(b.slab, b.rate, equations, scheme, arrays, stage, forcing, 0)
+            finish(b, equations, scheme, arrays, stage, forcing, sizes)
         if held.energies.size:
             added += hold_shells(equations, held, arrays.state)
     return added

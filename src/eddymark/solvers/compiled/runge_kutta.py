@@ -166,7 +166,7 @@ def finish_slab(
 
     Arguments:
         fluxes: reduced fluxes of the slab, with a gap of high wavenumbers if there are more than modes.
-        rates: room for the nonlinear terms of some modes and the pressure.
+        rates: room for the nonlinear terms of some modes.
     """
     modes, chunk = equations.k_row.size, rates.shape[1]
     low = low_modes(equations.rows, modes // equations.rows)
