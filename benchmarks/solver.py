@@ -102,7 +102,7 @@ def transforms_2d(plans: Any, b: Any, equations: Any, fields: Any, arrays: Any, 
     points, count = b.points.reshape(b.points.shape[0], -1), b.points.shape[1]
     for first in range(0, sizes[1], count):
         execute(plans.first_inverse, b.columns[0, first], points[0])
-        execute(plans.first_forward, points[0], b.returned[0, first])
+        plane.to_lines(plans, b, equations, sizes[0], points[0], 0, first)
     plane.to_modes(plans, b, 1, sizes, equations.rows)
     count = b.rate.shape[1] * equations.rows // equations.k_row.size
     for first in range(0, equations.rows, count):

@@ -39,9 +39,9 @@ class PlaneBuffers(NamedTuple):
 
     Arguments:
         lines: some rows of modes before the transform along the last axis, `(lines, points_2)`.
-        columns: fields between their transforms, `(fields, points_2, points_1)`; zero beyond the kept modes.
+        columns: fields, then fluxes, between their transforms, `(fields, points_2, points_1)`; zero beyond the kept modes.
         points: some lines along the first axis at the grid points, of which fluxes are formed in place, `(fields, lines, points_1)`.
-        returned: fluxes between their transforms, `(fluxes, points_2, points_1)`.
+        returned: some lines of a flux after their transform along the first axis, `(lines, points_1)`.
         modes: fluxes after their transforms, `(fluxes, points_1, points_2)`.
         slab: the reduced fluxes in some of the kept modes, `(2, modes)`.
         rate: nonlinear terms of these modes, `(2, modes)`.
@@ -173,14 +173,34 @@ def to_columns(
             execute(plans.last_inverse, b.lines, b.columns[field, 0, first:])
 
 
+@compiled
+def copy_kept(source: Array, target: Array, points: int, rows: int) -> None:
+    """Copy the kept rows of some lines along the first axis."""
+    for line in range(source.shape[0]):
+        a, b = source[line], target[line]
+        for x in range(rows // 2 + 1):
+            b[x] = a[x]
+        for x in range(np.uintp(points - rows // 2), np.uintp(points)):
+            b[x] = a[x]
+
+
+@driver
+def to_lines(
+    plans: PlanePlans, b: PlaneBuffers, equations: Equations, points: int, source: Array, flux: int, first: int
+) -> None:
+    """Transform some lines of a flux along the first axis: to `b.columns`, where those of a field were."""
+    execute(plans.first_forward, source, b.returned)
+    copy_kept(b.returned, b.columns[flux, first : first + b.returned.shape[0]], points, equations.rows)
+
+
 @driver
 def to_modes(plans: PlanePlans, b: PlaneBuffers, count: int, sizes: tuple[int, int], rows: int) -> None:
-    """Transform fluxes along the last axis: `b.returned` to `b.modes`."""
+    """Transform fluxes along the last axis: `b.columns` to `b.modes`."""
     lines = b.lines.shape[0]
     for flux in range(count):
         for first in range(0, sizes[0], lines):
             if has_rows(first, lines, sizes[0], rows):
-                execute(plans.last_forward, b.returned[flux, 0, first:], b.modes[flux, first])
+                execute(plans.last_forward, b.columns[flux, 0, first:], b.modes[flux, first])
 
 
 @compiled

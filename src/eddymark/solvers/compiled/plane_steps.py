@@ -120,7 +120,7 @@ class PlaneSteps(CompiledSteps):
             lines=zeros(self._lines, line),
             columns=zeros(fields, lines, column),
             points=zeros(fields, self._count, column),
-            returned=zeros(fluxes, lines, column),
+            returned=zeros(self._count, column),
             modes=zeros(fluxes, aligned_count(first, self.storage.dtype), line),
             slab=self.storage.rates(2),
             rate=self.storage.rates(2),

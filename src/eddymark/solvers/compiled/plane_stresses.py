@@ -21,6 +21,7 @@ from eddymark.solvers.compiled.plane import (
     has_rows,
     row_at,
     to_columns,
+    to_lines,
     to_modes,
     zero,
 )
@@ -54,22 +55,28 @@ def add_gradients(mean: Any, difference: Any, rotation: Array, strain: Array, ou
 
 @driver
 def lines_to_fluxes(
-    plans: PlanePlans, b: PlaneBuffers, model: PlaneModel, coefficient: Any, separate: bool, last: int
+    plans: PlanePlans,
+    b: PlaneBuffers,
+    equations: Equations,
+    model: PlaneModel,
+    coefficient: Any,
+    separate: bool,
+    sizes: tuple[int, int],
 ) -> None:
-    """From fields to fluxes, transformed along the first axis and back: `b.columns` to `b.returned`."""
+    """From fields to fluxes, transformed along the first axis and back: in `b.columns`."""
     kind, count = model.kind, b.points.shape[1]
     factor = -coefficient - coefficient
     points = b.points.reshape(b.points.shape[0], -1)
     flux = points[0]
-    for first in range(0, last, count):
+    for first in range(0, sizes[1], count):
         for field in range(model.fields.size):
             execute(plans.first_inverse, b.columns[field, first], points[field])
         square(flux)
         if separate:
-            execute(plans.first_forward, flux, b.returned[0, first])
+            to_lines(plans, b, equations, sizes[0], flux, 0, first)
             zero(flux)
             add_viscous(flux.dtype.type(1).real, points[1], points[1], flux)
-            execute(plans.first_forward, flux, b.returned[1, first])
+            to_lines(plans, b, equations, sizes[0], flux, 1, first)
             continue
         if kind == SMAGORINSKY or kind == DYNAMIC_SMAGORINSKY:  # noqa: SIM109
             add_viscous(factor, points[1], points[1], flux)
@@ -78,7 +85,7 @@ def lines_to_fluxes(
         elif kind == GRADIENT:
             mean, difference = coefficient * model.mean_weight, coefficient * model.difference_weight
             add_gradients(mean, difference, points[2], points[1], flux)
-        execute(plans.first_forward, flux, b.returned[0, first])
+        to_lines(plans, b, equations, sizes[0], flux, 0, first)
 
 
 @compiled
@@ -170,7 +177,7 @@ def advance(
             separate = model.kind == DYNAMIC_SMAGORINSKY and stage == 0
             state = current_state(scheme, arrays, stage)[:, 0]
             to_columns(plans, b, equations, state, model.fields, sizes, equations.rows, equations.kept)
-            lines_to_fluxes(plans, b, model, arrays.coefficient[0], separate, sizes[1])
+            lines_to_fluxes(plans, b, equations, model, arrays.coefficient[0], separate, sizes)
             to_modes(plans, b, 2 if separate else 1, sizes, equations.rows)
             if separate:
                 find_coefficient(plans, b, equations, model, arrays, sizes)
