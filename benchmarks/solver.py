@@ -85,7 +85,7 @@ def transforms_of_plane(plans: Any, b: Any, equations: Any, recipe: Any) -> None
 def transforms_3d(plans: Any, b: Any, equations: Any, recipe: Any, arrays: Any) -> None:
     """The transforms of one right-hand side: velocity to the grid points, as many fields back as there are fluxes."""
     row, slabs = b.plane.shape[1], equations.k_slab.size
-    direct.inverse_first(plans, b, equations, recipe, arrays.ahead, arrays.lines, 0, slabs)
+    direct.inverse_first(plans, b, equations, recipe, arrays.register, arrays.lines, 0, slabs)
     for x in range(arrays.lines.shape[1]):
         direct.inverse_middle(plans, b, equations, recipe, arrays.lines, x)
         transforms_of_plane(plans, b, equations, recipe)

@@ -22,7 +22,7 @@ def generate_memory(flow: Flow, *, threads: int) -> int:
 
     Of n points, (4/27) n complex modes of each component are kept in 3-D, (2/9) n in 2-D. Runs that go together have
     four states each: that at the beginning of an output interval, the present one, and a copy of both while steps are
-    taken. A thread that advances them has two more and, in 3-D, 8 fields between the transforms of two axes.
+    taken. A thread that advances them has two more and, in 3-D, 5 fields between the transforms of two axes.
 
     Arguments:
         flow: the flow.
@@ -33,7 +33,7 @@ def generate_memory(flow: Flow, *, threads: int) -> int:
         return PROCESS
     dimension = len(simulation.points)
     state = dimension * 2 * (4 / 27 if dimension == 3 else 2 / 9)
-    lines = 8 * 2 * (2 / 9) if dimension == 3 else 2
+    lines = 5 * 2 * (2 / 9) if dimension == 3 else 2
     together = 1 if flow.is_transient else -(-flow.runs // flow.sampling.shards)
     numbers = _FIELDS + 4 * state * together + (2 * state + lines) * min(threads, together)
     number = {"float32": 4, "float64": 8}[simulation.precision]

@@ -149,7 +149,7 @@ class Arrays(NamedTuple):
 
     Arguments:
         state: û, `(d, slabs, modes)`, overwritten.
-        ahead: state of the next stage, same shape (classical method).
+        ahead: state of the next stage, same shape (classical method), or one slab of it if nothing needs it afterwards.
         register: running sum or low-storage register, same shape.
         lines: fields after the inverse transform of the first axis, `(lines, points_1, slabs · row)`.
         fluxes: fluxes before the forward transform of the first axis, `(fluxes, points_1, slabs · row)`.

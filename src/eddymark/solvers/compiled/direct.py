@@ -55,9 +55,7 @@ def product(fields: Array, flux: int, out: Array) -> None:
 
 
 @compiled
-def products(
-    u: Array, v: Array, w: Array, xx: Array, xy: Array, xz: Array, yy: Array, yz: Array
-) -> None:
+def products(u: Array, v: Array, w: Array, xx: Array, xy: Array, xz: Array, yy: Array, yz: Array) -> None:
     """All entries of u_i u_j, reduced."""
     for i in range(u.size):
         square = w[i] * w[i]
@@ -104,14 +102,15 @@ def inverse_first(
     row = b.plane.shape[1]
     low = low_modes(equations.rows, row)
     for slab in range(start, stop):
+        kept = slab % state.shape[1]
         for c in range(recipe.stored):
             if equations.convecting.size:
-                spread_multiple(equations.convecting[slab], state[c, slab], b.first, low)
+                spread_multiple(equations.convecting[slab], state[c, kept], b.first, low)
             else:
-                spread(state[c, slab], b.first, low)
+                spread(state[c, kept], b.first, low)
             execute(plans.first_inverse, b.first, lines[c, 0, slab * row :])
         for number in range(recipe.along_first.size):
-            spread_derivative(equations.k_row, state[recipe.along_first[number], slab], b.first, low)
+            spread_derivative(equations.k_row, state[recipe.along_first[number], kept], b.first, low)
             execute(plans.first_inverse, b.first, lines[recipe.stored + number, 0, slab * row :])
 
 

@@ -39,8 +39,10 @@ class PlaneBuffers(NamedTuple):
 
     Arguments:
         lines: some rows of modes before the transform along the last axis, `(lines, points_2)`.
-        columns: fields, then fluxes, between their transforms, `(fields, points_2, points_1)`; zero beyond the kept modes.
-        points: some lines along the first axis at the grid points, of which fluxes are formed in place, `(fields, lines, points_1)`.
+        columns: fields, then fluxes, between their transforms, `(fields, points_2, points_1)`; zero beyond the kept
+            modes.
+        points: some lines along the first axis at the grid points, `(fields, lines, points_1)`; the velocity becomes
+            the flux.
         returned: some lines of a flux after their transform along the first axis, `(lines, points_1)`.
         modes: fluxes after their transforms, `(fluxes, points_1, points_2)`.
         slab: the reduced fluxes in some of the kept modes, `(2, modes)`.

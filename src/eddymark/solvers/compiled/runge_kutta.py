@@ -41,9 +41,7 @@ def rate_3d(
 
 
 @compiled
-def rate_2d(
-    xx: Array, xy: Array, kx: Array, ky: Array, inverse_square: Array, scale: Any, x: Array, y: Array
-) -> None:
+def rate_2d(xx: Array, xy: Array, kx: Array, ky: Array, inverse_square: Array, scale: Any, x: Array, y: Array) -> None:
     """(k_y, −k_x) times −i (k_y r_x − k_x r_y) / k² with r_i = k_j F_ij: the projected divergence of the fluxes."""
     for i in range(kx.size):
         both = times(kx[i] * ky[i], xx[i]) + times(ky[i] * ky[i] - kx[i] * kx[i], xy[i])
@@ -145,7 +143,7 @@ def finish_modes(
             damping = equations.damping[slab, start:stop]
             add_forced(current[c, slab, start:stop], damping, -arrays.coefficient[0], n)
         if scheme.weights.shape[0] == 4:
-            e, ahead = scheme.factors[0, slab, start:stop], arrays.ahead[c, slab, start:stop]
+            e, ahead = scheme.factors[0, slab, start:stop], arrays.ahead[c, slab % arrays.ahead.shape[1], start:stop]
             runge_kutta_4(stage, scheme.weights, e, n, u, ahead, register)
         else:
             runge_kutta_3(stage, scheme.weights, scheme.factors[stage, slab, start:stop], n, u, register)

@@ -75,8 +75,10 @@ class VolumeSteps(CompiledSteps):
             direct.planes(plans, self.buffers[thread], equations, recipe, lines, fluxes, start, stop)
 
         def finish_slabs(thread: int, start: int, stop: int) -> None:
-            b = self.buffers[thread]
-            direct.finish_and_begin(plans, b, equations, recipe, scheme, arrays, stage, rate, False, start, stop)
+            b, own = self.buffers[thread], arrays
+            if arrays.ahead.shape[1] < len(equations.k_slab):
+                own = arrays._replace(ahead=self.trajectory(thread).ahead)
+            direct.finish_and_begin(plans, b, equations, recipe, scheme, own, stage, rate, False, start, stop)
 
         if stage == 0:
             share(inverse, 0 if empty else self.layout.slabs)
@@ -86,8 +88,9 @@ class VolumeSteps(CompiledSteps):
     def _add_thread(self) -> None:
         layout = self.layout
         self.buffers.append(layout.buffers(self.recipe, fluxes=self._fluxes, work=max(5, self._work_rows)))
-        modes = (3, layout.slabs, layout.rows * layout.row)
-        ahead = layout.zeros(*modes)
+        modes = layout.rows * layout.row
+        needed = self._work_rows or self.equations.forced.size or self.equations.damping.size
+        ahead = layout.zeros(3, layout.slabs if needed else 1, modes)
         lines = self.recipe.stored + len(self.recipe.along_first)
         # Without a stress, the fluxes of a plane replace its lines, and the lines of a slab its fluxes: less memory to
         # go through. A stress may need both.
@@ -96,7 +99,7 @@ class VolumeSteps(CompiledSteps):
         arrays = Arrays(
             state=ahead,  # replaced by the trajectory's own
             ahead=ahead,
-            register=layout.zeros(*modes),
+            register=layout.zeros(3, layout.slabs, modes),
             lines=work[:lines],
             fluxes=fluxes,
             coefficient=np.zeros(1, layout.real),
