@@ -21,15 +21,17 @@ from tests.solvers.test_periodic import random_spectrum
 
 BOX = 2 * math.pi
 POINTS = {2: (32, 32), 3: (16, 16, 16)}
-Case = tuple[str, dict[str, float | int | str | bool]]
+Arguments = dict[str, float | int | str | bool]
+Case = tuple[str, Arguments]
 
-NEEDED: dict[str, dict[str, float | int | str | bool]] = {"approximate_deconvolution": {"relaxation_rate": 2.0}}
+NEEDED: dict[str, Arguments] = {"approximate_deconvolution": {"relaxation_rate": 2.0}}
 MODELS: list[Case] = [(name, NEEDED.get(name, {})) for name in CLOSURES if name != "none"]
 VARIANTS: list[Case] = [
     ("dynamic_smagorinsky", {"average": "local"}),
     ("dynamic_smagorinsky", {"average": "x"}),
     ("dynamic_smagorinsky", {"average": "local", "relaxation_time": 0.5}),
     ("dynamic_mixed", {"average": "local"}),
+    ("dynamic_mixed", {"average": "x", "relaxation_time": 0.5}),
 ]
 CASES = [
     (name, arguments, dimension)
@@ -45,7 +47,7 @@ def case_name(value: object) -> str:
     return ",".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
-def make(name: str, space: SpectralSpace, arguments: dict[str, float | int | str | bool] | None = None) -> Closure:
+def make(name: str, space: SpectralSpace, arguments: Arguments | None = None) -> Closure:
     """Return a closure; a fitted one with some constants."""
     closure = build_closure(
         ClosureConfiguration(type=name, arguments=arguments or NEEDED.get(name, {})),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
@@ -9,6 +12,10 @@ from eddymark.closures.dynamic_smagorinsky import DynamicSmagorinsky
 from eddymark.filters import gaussian
 from eddymark.grid import SpectralSpace
 from eddymark.solvers.resolved import ResolvedVelocity, products
+
+if TYPE_CHECKING:
+    from eddymark.solvers.compiled.stepping import CompiledSteps
+    from eddymark.solvers.periodic import NavierStokes
 
 
 class DynamicMixed(DynamicSmagorinsky):
@@ -47,6 +54,13 @@ class DynamicMixed(DynamicSmagorinsky):
         )
         self._similarity = gaussian(space, filter_width)
         self._tested_similarity = gaussian(self._tested, self.test_filter_ratio * filter_width)
+
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.dynamic_steps import dynamic_steps
+
+        mixed = replace(self._procedure(), similarity=self._similarity, tested_similarity=self._tested_similarity)
+        return dynamic_steps(solver, mixed)
 
     def germano_tensors(self, resolved: ResolvedVelocity) -> tuple[Tensor, Tensor]:
         """Return L_ij − H_ij and M_ij, reduced, each `(batch, d(d+1)/2 − 1, *grid)`."""

@@ -14,6 +14,7 @@ from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.resolved import ResolvedVelocity, contract, products
 
 if TYPE_CHECKING:
+    from eddymark.solvers.compiled.dynamic_steps import DynamicProcedure
     from eddymark.solvers.compiled.stepping import CompiledSteps
     from eddymark.solvers.periodic import NavierStokes
 
@@ -76,17 +77,23 @@ class DynamicSmagorinsky(EddyViscosity):
         self._tested = _space(test_grid, kept, space)
         self._neighbourhood = gaussian(space, 2 * self.test_filter_ratio * filter_width)
 
-    def compiled(self, solver: NavierStokes) -> CompiledSteps | None:
-        """Return time steps in compiled code; there are none with averages over less than the volume, or in time."""
-        if len(self.averaged_axes) < solver.grid.dimension or self.relaxation_time > 0:
-            return None
-        from eddymark.solvers.compiled.subgrid import large_eddy_steps
+    def compiled(self, solver: NavierStokes) -> CompiledSteps:
+        """Return time steps in compiled code."""
+        from eddymark.solvers.compiled.dynamic_steps import dynamic_steps
 
-        return large_eddy_steps(
-            solver,
-            kernel="dynamic_smagorinsky",
+        return dynamic_steps(solver, self._procedure())
+
+    def _procedure(self) -> DynamicProcedure:
+        """Return how the compiled steps find the coefficient."""
+        from eddymark.solvers.compiled.dynamic_steps import DynamicProcedure
+
+        return DynamicProcedure(
             test_space=self._tested,
             test_filter_ratio=self.test_filter_ratio,
+            averaged_axes=self.averaged_axes,
+            neighbourhood=self._neighbourhood,
+            smallest_share=SMALLEST_DENOMINATOR,
+            relaxation_time=self.relaxation_time,
         )
 
     def coefficient(self, resolved: ResolvedVelocity) -> Tensor:

@@ -169,7 +169,6 @@ class Subgrid(NamedTuple):
 
     Arguments:
         kind: which one, a number in `stresses`.
-        ratio_squared: α² (dynamic model).
         tiny: smallest positive number of the precision, in that precision.
         series: two polynomials, the highest coefficient first (sigma model), or empty.
         weights: (Δ_i / Δ)² along the axes (gradient models); of Vreman's, the products of those of axes 1 and 2, 1 and
@@ -177,21 +176,6 @@ class Subgrid(NamedTuple):
     """
 
     kind: int
-    ratio_squared: Any
     tiny: Any
     series: Array
     weights: Array
-
-
-class TestLevel(NamedTuple):
-    """Where Germano's identity is evaluated in 3-D.
-
-    Arguments:
-        state: û, u_i u_j and |S| S_ij, test-filtered, `(13, slabs, modes)`.
-        lines: the same and what the strain rate needs after the inverse transform of the first axis.
-        sums: L_ij M_ij and M_ij M_ij added up over a plane of the first axis, `(points_1, 2)`.
-    """
-
-    state: Array
-    lines: Array
-    sums: Array

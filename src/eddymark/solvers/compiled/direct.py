@@ -163,14 +163,13 @@ def finish_and_begin(
     arrays: Arrays,
     stage: int,
     forcing: Any,
-    separate: bool,
     start: int,
     stop: int,
 ) -> None:
     """Finish a stage and begin the next one of the same step, each slab while it is in the cache."""
     following = current_state(scheme, arrays, stage + 1)
     for slab in range(start, stop):
-        finish(plans, b, equations, scheme, arrays, stage, forcing, separate, slab, slab + 1)
+        finish(plans, b, equations, scheme, arrays, stage, forcing, slab, slab + 1)
         if stage + 1 < scheme.weights.shape[0]:
             inverse_first(plans, b, equations, recipe, following, arrays.lines, slab, slab + 1)
 
@@ -196,7 +195,7 @@ def advance(
         for stage in range(scheme.weights.shape[0]):
             forcing = forcing_rate(equations, scheme, arrays, stage)
             planes(plans, b, equations, recipe, arrays.lines, arrays.fluxes, 0, arrays.lines.shape[1])
-            finish_and_begin(plans, b, equations, recipe, scheme, arrays, stage, forcing, False, 0, slabs)
+            finish_and_begin(plans, b, equations, recipe, scheme, arrays, stage, forcing, 0, slabs)
         if held.energies.size:
             added += hold_shells(equations, held, arrays.state)
     return added

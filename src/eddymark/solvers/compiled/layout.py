@@ -105,6 +105,7 @@ class Layout(Storage):
 
     def __init__(self, space: SpectralSpace, *, fields: int) -> None:
         super().__init__(space)
+        self.fields = fields
         # One cache line more than a power of two keeps the rows of a plane from falling into the same cache sets.
         self.column = aligned_count(self.points[-2] + 1, self.dtype)
         self.width = self._block_width(fields)

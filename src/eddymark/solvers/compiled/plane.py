@@ -21,7 +21,7 @@ from eddymark.solvers.compiled.modes import times
 from eddymark.solvers.compiled.runge_kutta import finish_modes
 from eddymark.solvers.compiled.transforms import execute
 
-NO_STRESS, SMAGORINSKY, DYNAMIC_SMAGORINSKY, LEITH, GRADIENT = range(5)
+NO_STRESS, SMAGORINSKY, LEITH, GRADIENT = range(4)
 VELOCITY, STRAIN, ROTATION, LAPLACIAN = range(4)
 
 
@@ -64,20 +64,14 @@ class PlaneModel(NamedTuple):
     Arguments:
         kind: which one.
         fields: which fields go to the grid points.
-        ratio_squared: α² (dynamic model).
         mean_weight: (a_1 + a_2) / 2, a_i = (Δ_i / Δ)² (gradient model).
         difference_weight: (a_1 − a_2) / 4.
-        rows: number of modes of the first axis which the test filter keeps.
-        kept: number of modes of the last axis which the test filter keeps.
     """
 
     kind: int
     fields: Array
-    ratio_squared: Any
     mean_weight: Any
     difference_weight: Any
-    rows: int
-    kept: int
 
 
 @compiled

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from eddymark.grid import SpectralSpace
 from eddymark.solvers.compiled import plane, plane_stresses
 from eddymark.solvers.compiled.arrays import Arrays, Scheme
 from eddymark.solvers.compiled.layout import Storage
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 _KINDS = {
     "none": (plane.NO_STRESS, [plane.VELOCITY]),
     "smagorinsky": (plane.SMAGORINSKY, [plane.VELOCITY, plane.STRAIN]),
-    "dynamic_smagorinsky": (plane.DYNAMIC_SMAGORINSKY, [plane.VELOCITY, plane.STRAIN]),
     "leith": (plane.LEITH, [plane.VELOCITY, plane.STRAIN, plane.LAPLACIAN]),
     "gradient": (plane.GRADIENT, [plane.VELOCITY, plane.STRAIN, plane.ROTATION]),
 }
@@ -36,10 +34,8 @@ class PlaneSteps(CompiledSteps):
         solver: the equations; on the CPU.
         operators: `convecting`, `damping`, `damping_weights` of `Equations`, each `(*modes)`.
         kernel: name of the subgrid-scale stress.
-        constant: what its equation multiplies the fields with, such as (C_s Δ)²; the dynamic model finds it.
+        constant: what its equation multiplies the fields with, such as (C_s Δ)².
         relative_widths: Δ_i / Δ along each axis (gradient model).
-        test_space: modes which the test filter keeps (dynamic model).
-        test_filter_ratio: α (dynamic model).
     """
 
     def __init__(
@@ -50,22 +46,16 @@ class PlaneSteps(CompiledSteps):
         kernel: str = "none",
         constant: float = 0.0,
         relative_widths: tuple[float, float] = (1.0, 1.0),
-        test_space: SpectralSpace | None = None,
-        test_filter_ratio: float = 1.0,
     ) -> None:
         super().__init__(solver, Storage(solver.space), operators)
         storage = self.storage
         kind, fields = _KINDS[kernel]
-        rows, kept = (1, 1) if test_space is None else test_space.modes
         real, (first, last) = storage.real.type, (width**2 for width in relative_widths)
         self.model = plane.PlaneModel(
             kind=kind,
             fields=np.array(fields),
-            ratio_squared=real(test_filter_ratio**2),
             mean_weight=real((first + last) / 2),
             difference_weight=real((first - last) / 4),
-            rows=rows,
-            kept=kept,
         )
         self._constant = constant
         self.sizes = (storage.points[0], storage.points[1])
@@ -78,6 +68,16 @@ class PlaneSteps(CompiledSteps):
         self.plans = self._make_plans()
         self.buffers: list[plane.PlaneBuffers] = []
         self._arrays: list[Arrays] = []
+
+    @property
+    def work_fields(self) -> tuple[int, int]:
+        """Fields and fluxes of which a thread has whole ones between their transforms."""
+        return len(self.model.fields), 1
+
+    @property
+    def work_lines(self) -> int:
+        """Lines along the first axis for which a thread has room."""
+        return -(-self.sizes[1] // self._count) * self._count
 
     def trajectory(self, thread: int) -> Arrays:
         """Return what a thread needs besides a state; it is made, with the thread's work space, when first needed."""
@@ -111,10 +111,9 @@ class PlaneSteps(CompiledSteps):
         )
 
     def _add_thread(self) -> None:
-        zeros, (first, last), (column, line) = self.storage.zeros, self.sizes, self._pitch
-        dynamic = self.model.kind == plane.DYNAMIC_SMAGORINSKY
-        fields, fluxes = (4, 2) if dynamic else (len(self.model.fields), 1)
-        lines = -(-last // self._count) * self._count
+        zeros, first, (column, line) = self.storage.zeros, self.sizes[0], self._pitch
+        fields, fluxes = self.work_fields
+        lines = self.work_lines
         modes = self.storage.rows * self.storage.row
         buffers = plane.PlaneBuffers(
             lines=zeros(self._lines, line),

@@ -176,13 +176,6 @@ def finish_slab(
         start = stop
 
 
-@compiled
-def add_multiple(factor: Any, source: Array, out: Array) -> None:
-    """Add a real multiple."""
-    for i in range(out.shape[0]):
-        out[i] += times(factor, source[i])
-
-
 @driver
 def finish(
     plans: Plans,
@@ -192,16 +185,12 @@ def finish(
     arrays: Arrays,
     stage: int,
     forcing: Any,
-    separate: bool,
     start: int,
     stop: int,
 ) -> None:
     """Last transform of the fluxes and the Runge–Kutta stage; slabs are the modes of the second axis."""
     row = b.plane.shape[1]
     for slab in range(start, stop):
-        for flux in range(10 if separate else 5):
+        for flux in range(5):
             execute(plans.first_forward, arrays.fluxes[flux, 0, slab * row :], b.slab[flux])
-        if separate:  # the coefficient of the stresses −2 C Δ² |S| S_ij has been found meanwhile
-            for flux in range(5):
-                add_multiple(-arrays.coefficient[0] - arrays.coefficient[0], b.slab[5 + flux], b.slab[flux])
         finish_slab(b.slab, b.rate, equations, scheme, arrays, stage, forcing, slab)

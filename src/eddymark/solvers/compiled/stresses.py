@@ -8,7 +8,7 @@ from eddymark.solvers.compiled import rates
 from eddymark.solvers.compiled.arrays import Array, Subgrid
 from eddymark.solvers.compiled.compilation import compiled, driver
 
-SMAGORINSKY, DYNAMIC_SMAGORINSKY, WALE, VREMAN, SIGMA, GRADIENT, CLIPPED_GRADIENT = range(7)
+SMAGORINSKY, WALE, VREMAN, SIGMA, GRADIENT, CLIPPED_GRADIENT = range(6)
 WORK = 14
 """Rows of work space that a stress needs, its own entries first."""
 
@@ -116,11 +116,11 @@ def find_stress(subgrid: Subgrid, coefficient: Any, fields: Array, work: Array) 
     """
     kind, derived = subgrid.kind, fields[3:]
     factor, rate = -coefficient - coefficient, work[5]
-    if kind == SMAGORINSKY or kind == DYNAMIC_SMAGORINSKY:  # noqa: SIM109 (compiled sooner)
+    if kind == SMAGORINSKY:
         rates.strain_rate(derived[0], derived[1], derived[2], derived[3], derived[4], rate)
         for entry in range(5):
             multiply_strain(factor, rate, derived[entry], work[entry])
-    elif kind == GRADIENT or kind == CLIPPED_GRADIENT:  # noqa: SIM109
+    elif kind == GRADIENT or kind == CLIPPED_GRADIENT:  # noqa: SIM109 (compiled sooner)
         gradient_products(coefficient, subgrid.weights, derived, rate, work)
         if kind == CLIPPED_GRADIENT:
             clip_backscatter(derived, rate, work)

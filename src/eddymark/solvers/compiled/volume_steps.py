@@ -78,7 +78,7 @@ class VolumeSteps(CompiledSteps):
             b, own = self.buffers[thread], arrays
             if arrays.ahead.shape[1] < len(equations.k_slab):
                 own = arrays._replace(ahead=self.trajectory(thread).ahead)
-            direct.finish_and_begin(plans, b, equations, recipe, scheme, own, stage, rate, False, start, stop)
+            direct.finish_and_begin(plans, b, equations, recipe, scheme, own, stage, rate, start, stop)
 
         if stage == 0:
             share(inverse, 0 if empty else self.layout.slabs)
