@@ -222,7 +222,7 @@ class DynamicSteps(VolumeSteps):
         super()._add_thread()
         model, layout, tested = self._model, self.layout, self._test_layout
         mixed, recipe = model.similarity.size > 0, self._test_recipe
-        b = tested.buffers(recipe, fluxes=5 if mixed else 0, work=3)
+        b = tested.buffers(recipe, fluxes=5 if mixed else 0, work=5 if mixed else 3)
         blocks = math.ceil(tested.points[1] // 2 / tested.width)
         sums = (
             1 if model.averaged[1] else blocks,
