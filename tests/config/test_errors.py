@@ -9,6 +9,7 @@ import pytest
 
 from eddymark.cli import main
 from eddymark.config import ConfigurationError, experiment_from_mapping, load_experiment
+from eddymark.operators import OPERATORS
 from tests.small_experiment import ABSENT, write_experiment
 
 FLOW = "flows/kolmogorov.yaml"
@@ -183,13 +184,13 @@ BAD: list[tuple[str, str, Any, str]] = [
         FNO,
         "operator.type",
         "fmo",
-        "operator.type: expected an operator or a dotted path (convolutional, fno), found 'fmo'; did you mean fno?",
+        f"operator.type: expected an operator or a dotted path ({', '.join(sorted(OPERATORS))}), found 'fmo'; did you mean fno?",
     ),
     (
         FNO,
         "operator.type",
         "no_such_package.Operator",
-        "operator.type: expected an operator (convolutional, fno) or a class of an installed package, "
+        f"operator.type: expected an operator ({', '.join(sorted(OPERATORS))}) or a class of an installed package, "
         "found 'no_such_package.Operator'",
     ),
     (

@@ -35,6 +35,8 @@ class Case:
 CASES: dict[str, Case] = {
     # The mean of a real field is real: the imaginary part of its weight has no effect.
     "fno": Case({"width": 5, "modes": 3, "layers": 3}, dead=("convolutions",)),
+    "ifactformer_o": Case({"width": 6, "heads": 2, "modes": 2, "layers": 3}),
+    "ifactformer_m": Case({"width": 6, "heads": 2, "modes": 2, "layers": 3}),
     "convolutional": Case({"width": 6, "layers": 3}),
 }
 

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from eddymark.errors import EddymarkError
+from eddymark.operators import OPERATORS
 from eddymark.operators.build import build_operator
 
 SIZES: dict[str, Any] = {"in_channels": 4, "out_channels": 3, "dimension": 3}
 FNO = {"width": 4, "modes": 2}
+NAMES = ", ".join(sorted(OPERATORS))
 
 
 class Shrinking(nn.Module):
@@ -52,8 +54,8 @@ def test_trial_does_not_change_the_operator() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("fnoo", {}, "an operator or a dotted path (convolutional, fno), found 'fnoo'; did you mean fno?"),
-        ("qqqq", {}, "type: expected an operator or a dotted path (convolutional, fno), found 'qqqq'"),
+        ("fnoo", {}, f"an operator or a dotted path ({NAMES}), found 'fnoo'; did you mean fno?"),
+        ("qqqq", {}, f"type: expected an operator or a dotted path ({NAMES}), found 'qqqq'"),
         ("no_such_package.Operator", {}, "No module named 'no_such_package'"),
         ("torch.nn.Missing", {}, "type: expected a class or function of torch.nn, found 'Missing'"),
         ("torch.nn.Conv2", {}, "found 'Conv2'; did you mean torch.nn.Conv2d?"),

@@ -2,5 +2,7 @@
 
 OPERATORS: dict[str, str] = {
     "fno": "eddymark.operators.fno.FourierNeuralOperator",
+    "ifactformer_o": "eddymark.operators.ifactformer.ChainedFactorizedTransformer",
+    "ifactformer_m": "eddymark.operators.ifactformer.ParallelFactorizedTransformer",
     "convolutional": "eddymark.operators.convolutional.ConvolutionalNetwork",
 }

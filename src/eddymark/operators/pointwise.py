@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 GELU_MEAN_SQUARE = 0.425
@@ -19,6 +21,15 @@ def pointwise(in_channels: int, out_channels: int, *, variance: float) -> nn.Lin
     nn.init.normal_(layer.weight, std=math.sqrt(variance))
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def map_channels(layer: nn.Linear, values: Tensor) -> Tensor:
+    """Return a linear map of the channels of `(batch, channel, *grid)`."""
+    flat = values.flatten(2)
+    weight = layer.weight.expand(len(flat), -1, -1)
+    bias = cast("Tensor | None", layer.bias)
+    product = torch.bmm(weight, flat) if bias is None else torch.baddbmm(bias[:, None], weight, flat)
+    return product.unflatten(2, values.shape[2:])
 
 
 def grid_first(field: Tensor) -> Tensor:
