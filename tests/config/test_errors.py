@@ -16,6 +16,7 @@ FLOW = "flows/kolmogorov.yaml"
 FNO = "surrogates/fno.yaml"
 HYBRID = "surrogates/hybrid.yaml"
 FITTED = "surrogates/fitted_viscosity.yaml"
+OPERATOR_NAMES = ", ".join(sorted(OPERATORS))
 
 BAD: list[tuple[str, str, Any, str]] = [
     (FLOW, "viscosty", 1, "viscosty: expected a known key, found an unknown key; did you mean viscosity?"),
@@ -184,13 +185,13 @@ BAD: list[tuple[str, str, Any, str]] = [
         FNO,
         "operator.type",
         "fmo",
-        f"operator.type: expected an operator or a dotted path ({', '.join(sorted(OPERATORS))}), found 'fmo'; did you mean fno?",
+        f"operator.type: expected an operator or a dotted path ({OPERATOR_NAMES}), found 'fmo'; did you mean fno?",
     ),
     (
         FNO,
         "operator.type",
         "no_such_package.Operator",
-        f"operator.type: expected an operator ({', '.join(sorted(OPERATORS))}) or a class of an installed package, "
+        f"operator.type: expected an operator ({OPERATOR_NAMES}) or a class of an installed package, "
         "found 'no_such_package.Operator'",
     ),
     (
