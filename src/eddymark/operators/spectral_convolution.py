@@ -47,11 +47,54 @@ def _transform_matrices(
         return forward.to(device, dtype).contiguous(), inverse.to(device, dtype).contiguous()
 
 
+def to_spectrum(values: Tensor, modes: tuple[int, ...]) -> Tensor:
+    """Return the Fourier coefficients of the modes |k_i| ≤ m_i.
+
+    Arguments:
+        values: `(z, y, x, batch, channel)`.
+        modes: m_i in the order x, y, z.
+
+    Returns:
+        Complex amplitudes `(mode, batch, channel)`; `mode` runs over the kept modes with the last grid axis slowest,
+        each full axis in the order 0 … m, −m … −1 and the last one 0 … m.
+    """
+    points, (batch, channels) = values.shape[:-2], values.shape[-2:]
+    leading = 1
+    for axis, n in enumerate(points):
+        forward, _ = _transform_matrices(n, modes[-1 - axis], axis == 0, values.dtype, values.device)
+        values = torch.matmul(forward, values.reshape(leading, forward.shape[1], -1))
+        leading *= forward.shape[0] // 2
+    parts_last = values.view(leading, 2, batch, channels).permute(0, 2, 3, 1)
+    return torch.view_as_complex(parts_last.contiguous())
+
+
+def to_grid(spectrum: Tensor, modes: tuple[int, ...], beside: Tensor) -> Tensor:
+    """Return the real field of some Fourier coefficients plus another field.
+
+    Coefficients of the plane where the last wavenumber is 0 need not be those of a real field; the imaginary part of
+    what they make is left out.
+
+    Arguments:
+        spectrum: complex amplitudes `(mode, batch, channel)` in the order of `to_spectrum`.
+        modes: m_i in the order x, y, z.
+        beside: field to add, `(z, y, x, batch, channel)`.
+    """
+    points = beside.shape[:-2]
+    values = torch.view_as_real(spectrum).permute(0, 3, 1, 2)
+    leading = values.shape[0]
+    for axis in reversed(range(1, len(points))):
+        _, inverse = _transform_matrices(points[axis], modes[-1 - axis], False, values.dtype, values.device)
+        leading //= 2 * modes[-1 - axis] + 1
+        values = torch.matmul(inverse, values.reshape(leading, inverse.shape[1], -1))
+    _, inverse = _transform_matrices(points[0], modes[-1], True, values.dtype, values.device)
+    summed = torch.addmm(beside.reshape(points[0], -1), inverse, values.reshape(inverse.shape[1], -1))
+    return summed.view(beside.shape)
+
+
 class SpectralConvolution(nn.Module):
     """Multiplication of the lowest Fourier modes by learned matrices, û_k → R_k û_k, and of all others by 0.
 
-    The weight has shape `(mode, in, out, 2)`, real and imaginary parts last; `mode` runs over the kept modes
-    with the last grid axis slowest, each full axis in the order 0 … m, −m … −1 and the last one 0 … m.
+    The weight has shape `(mode, in, out, 2)`, real and imaginary parts last, modes in the order of `to_spectrum`.
 
     Arguments:
         in_channels, out_channels: numbers of channels.
@@ -65,31 +108,8 @@ class SpectralConvolution(nn.Module):
         count = math.prod(2 * m + 1 for m in modes[:-1]) * (modes[-1] + 1)
         self.weight = nn.Parameter(torch.randn(count, in_channels, out_channels, 2) * math.sqrt(variance / 2))
 
-    def spectrum(self, values: Tensor) -> Tensor:
-        """Return the kept coefficients `(mode, batch, channel)` of `(z, y, x, batch, channel)`."""
-        points, (batch, channels) = values.shape[:-2], values.shape[-2:]
-        leading = 1
-        for axis, n in enumerate(points):
-            modes = self.modes[-1 - axis]
-            forward, _ = _transform_matrices(n, modes, axis == 0, values.dtype, values.device)
-            values = torch.matmul(forward, values.reshape(leading, forward.shape[1], -1))
-            leading *= forward.shape[0] // 2
-        parts_last = values.view(leading, 2, batch, channels).permute(0, 2, 3, 1)
-        return torch.view_as_complex(parts_last.contiguous())
-
     def forward(self, values: Tensor, beside: Tensor) -> Tensor:
         """Return the convolution of `(z, y, x, batch, in)` plus `beside`, both `(z, y, x, batch, out)`."""
-        points = values.shape[:-2]
-        weight = torch.view_as_complex(self.weight)
         # One batched complex product; real products with stacked or block weights took two to four times as long.
-        product = torch.bmm(self.spectrum(values), weight)
-        spectrum = torch.view_as_real(product).permute(0, 3, 1, 2)
-        leading = spectrum.shape[0]
-        for axis in reversed(range(1, len(points))):
-            modes = self.modes[-1 - axis]
-            _, inverse = _transform_matrices(points[axis], modes, False, spectrum.dtype, spectrum.device)
-            leading //= 2 * modes + 1
-            spectrum = torch.matmul(inverse, spectrum.reshape(leading, inverse.shape[1], -1))
-        _, inverse = _transform_matrices(points[0], self.modes[-1], True, spectrum.dtype, spectrum.device)
-        summed = torch.addmm(beside.reshape(points[0], -1), inverse, spectrum.reshape(inverse.shape[1], -1))
-        return summed.view(beside.shape)
+        product = torch.bmm(to_spectrum(values, self.modes), torch.view_as_complex(self.weight))
+        return to_grid(product, self.modes, beside)
