@@ -4,5 +4,6 @@ OPERATORS: dict[str, str] = {
     "fno": "eddymark.operators.fno.FourierNeuralOperator",
     "ifactformer_o": "eddymark.operators.ifactformer.ChainedFactorizedTransformer",
     "ifactformer_m": "eddymark.operators.ifactformer.ParallelFactorizedTransformer",
+    "iafno": "eddymark.operators.iafno.ImplicitAdaptiveFourierNeuralOperator",
     "convolutional": "eddymark.operators.convolutional.ConvolutionalNetwork",
 }
