@@ -42,6 +42,8 @@ CASES: dict[str, Case] = {
         points={2: (16, 12), 3: (10, 12, 14)},
         equivariant_shift=2,
     ),
+    # Its layers act on the phases of waves.
+    "transform_once": Case({"width": 4, "modes": 2, "layers": 2}, equivariant_shift=0),
     "convolutional": Case({"width": 6, "layers": 3}),
 }
 

@@ -5,5 +5,6 @@ OPERATORS: dict[str, str] = {
     "ifactformer_o": "eddymark.operators.ifactformer.ChainedFactorizedTransformer",
     "ifactformer_m": "eddymark.operators.ifactformer.ParallelFactorizedTransformer",
     "iafno": "eddymark.operators.iafno.ImplicitAdaptiveFourierNeuralOperator",
+    "transform_once": "eddymark.operators.transform_once.TransformOnce",
     "convolutional": "eddymark.operators.convolutional.ConvolutionalNetwork",
 }
