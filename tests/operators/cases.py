@@ -37,6 +37,9 @@ CASES: dict[str, Case] = {
     "fno": Case({"width": 5, "modes": 3, "layers": 3}, dead=("convolutions",)),
     "ifactformer_o": Case({"width": 6, "heads": 2, "modes": 2, "layers": 3}),
     "ifactformer_m": Case({"width": 6, "heads": 2, "modes": 2, "layers": 3}),
+    "tno": Case(
+        {"width": 8, "heads": 2, "layers": 2, "modes": 1}, points={2: (16, 12), 3: (8, 6, 10)}, equivariant_shift=2
+    ),
     "iafno": Case(
         {"width": 8, "blocks": 2, "modes": 2, "layers": 3},
         points={2: (16, 12), 3: (10, 12, 14)},

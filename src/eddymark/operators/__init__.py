@@ -4,6 +4,7 @@ OPERATORS: dict[str, str] = {
     "fno": "eddymark.operators.fno.FourierNeuralOperator",
     "ifactformer_o": "eddymark.operators.ifactformer.ChainedFactorizedTransformer",
     "ifactformer_m": "eddymark.operators.ifactformer.ParallelFactorizedTransformer",
+    "tno": "eddymark.operators.tno.TransformerNeuralOperator",
     "iafno": "eddymark.operators.iafno.ImplicitAdaptiveFourierNeuralOperator",
     "transform_once": "eddymark.operators.transform_once.TransformOnce",
     "convolutional": "eddymark.operators.convolutional.ConvolutionalNetwork",
