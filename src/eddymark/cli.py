@@ -161,6 +161,23 @@ def status(configfile: Configuration = None, experiment: Resolved = None, result
 
 
 @app.command()
+def describe(
+    surrogate: Annotated[str, typer.Argument(help="A surrogate of the experiment, or a file in config/surrogates.")],
+    flow: Annotated[str | None, typer.Option(help="Only for this flow; by default for all that have it.")] = None,
+    configfile: Configuration = None,
+    experiment: Resolved = None,
+) -> None:
+    """Say what a surrogate is made of, what it costs and how it sees a field."""
+    loaded = _load(experiment, configfile)
+    from eddymark.describe import complete, describe, show_description
+
+    files = configuration_files(configfile or []) if experiment is None else []
+    completed, flows = complete(loaded, files, surrogate, flow)
+    for one in flows:
+        show_description(f"{surrogate} for {one}", describe(completed, one, surrogate))
+
+
+@app.command()
 def verify(
     jobs: Annotated[
         list[str] | None, typer.Argument(metavar="[JOB]...", help="Jobs to verify, by default all.")

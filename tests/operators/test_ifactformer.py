@@ -75,7 +75,7 @@ def reference(net: Any, field: Tensor) -> Tensor:
             summary = kernel.summarise(F.gelu(gate) * other)
             query, key = (layer(summary).unflatten(-1, (net.heads, -1)) for layer in (kernel.query, kernel.key))
             pairs = query.shape[-1] // 2
-            angles = published_angles(net.axes[number], grid[number], net.modes[number], pairs)
+            angles = published_angles(net.axes[number], grid[number], net.rotary_modes[number], pairs)
             difference = angles[:, None] - angles[None, :]
             # q · R k, pair by pair: R turns (a, b) by φ = ω (x' − x) into (a cos φ − b sin φ, a sin φ + b cos φ).
             q1, q2, k1, k2 = query[..., :pairs], query[..., pairs:], key[..., :pairs], key[..., pairs:]

@@ -50,6 +50,28 @@ def load_experiment(files: Sequence[Path], further: FurtherCheck | None = None) 
     return _experiment(_merged(files), files[0].parent, further)
 
 
+def load_with_surrogate(files: Sequence[Path], experiment: Experiment, name: str, flows: Sequence[str]) -> Experiment:
+    """Load an experiment and add a surrogate of the folder `surrogates` to some flows which do not have it.
+
+    It is not to be trained there: validation rollouts are as short as they can be, so that they fit into any data.
+
+    Arguments:
+        files: the files in the order of merging.
+        experiment: what they describe.
+        name: of the surrogate.
+        flows: names of flows.
+
+    Raises:
+        ConfigurationError: with all findings at once.
+    """
+    sections: dict[str, Any] = {}
+    for flow in flows:
+        schedule = {"validation_length": experiment.flows[flow].sampling.interval}
+        sections[flow] = {"surrogates": {name: {"base": name, "schedule": schedule}}}
+    added = Document({"flows": sections}, {(): Place("command line", ())})
+    return _experiment(_merged(files).merged(added), files[0].parent, None)
+
+
 def source_files(files: Sequence[Path]) -> list[str]:
     """Return the names of all files that describe an experiment, those of its flows and surrogates included.
 

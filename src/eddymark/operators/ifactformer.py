@@ -44,8 +44,8 @@ class _ImplicitFactorizedTransformer(nn.Module):
             raise ValueError(f"dimension must be 2 or 3; got {dimension}")
         if len(axes) != dimension:
             raise ValueError(f"axes must be {dimension}; got {len(axes)}")
-        self.modes = (modes,) * dimension if isinstance(modes, int) else tuple(modes)
-        if len(self.modes) != dimension or min(self.modes) < 1:
+        self.rotary_modes = (modes,) * dimension if isinstance(modes, int) else tuple(modes)
+        if len(self.rotary_modes) != dimension or min(self.rotary_modes) < 1:
             raise ValueError(f"modes must be one positive number or one for each of {dimension} axes; got {modes}")
         if min(width, heads, layers) < 1:
             raise ValueError(f"width, heads and layers must be at least 1; got {width}, {heads} and {layers}")
@@ -68,7 +68,7 @@ class _ImplicitFactorizedTransformer(nn.Module):
         self.value = _without_bias(width, heads * value, variance=1 / width)
         self.kernels = nn.ModuleList(
             AxialKernel(axis, width=width, heads=heads, key_width=key, modes=m)
-            for axis, m in zip(self.axes, self.modes, strict=True)
+            for axis, m in zip(self.axes, self.rotary_modes, strict=True)
         )
         merged = heads * value * (dimension if parallel else 1)
         self.merge = _without_bias(merged, width, variance=1 / merged)
@@ -107,9 +107,9 @@ class _ImplicitFactorizedTransformer(nn.Module):
         points = field.shape[2:]
         if len(points) != len(self.axes):
             raise ValueError(f"the grid must have {len(self.axes)} axes; got {len(points)}")
-        for axis, m, n in zip(self.axes, self.modes, points, strict=True):
+        for axis, m, n in zip(self.axes, self.rotary_modes, points, strict=True):
             if axis.periodic and n <= 2 * m:
-                raise ValueError(f"modes {self.modes} need at least {2 * m + 1} points where it has {n}")
+                raise ValueError(f"modes {self.rotary_modes} need at least {2 * m + 1} points where it has {n}")
 
     def _weights(self, field: Tensor) -> list[Tensor | None]:
         """Return the weights of an average along each axis, None where all points count alike."""

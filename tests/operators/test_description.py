@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eddymark.operators.build import ForeignOperator, build_operator
+from eddymark.operators.convolutional import ConvolutionalNetwork
+from eddymark.operators.description import (
+    commuting_shift,
+    count_flops,
+    kept_modes,
+    measure_memory,
+    parameters_by_part,
+    receptive_radius,
+    summary,
+    try_other_grids,
+    weight_bytes,
+)
+from eddymark.operators.fno import FourierNeuralOperator
+
+PLANE: dict[str, Any] = {"channels": 3, "points": (16, 12)}
+
+
+def built(name: str, **arguments: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return build_operator(name, arguments, in_channels=3, out_channels=2, dimension=2).double()
+
+
+@pytest.mark.parametrize(("dimension", "layers", "kernel_size", "radius"), [(2, 3, 3, 3), (3, 2, 5, 4)])
+def test_a_convolutional_network_sees_as_far_as_its_kernels_reach(
+    dimension: int, layers: int, kernel_size: int, radius: int
+) -> None:
+    torch.manual_seed(0)
+    net = ConvolutionalNetwork(3, 2, dimension=dimension, width=4, layers=layers, kernel_size=kernel_size).double()
+    where: dict[str, Any] = {"channels": 3, "points": (10, 12, 14)[:dimension]}
+    assert receptive_radius(net, **where) == (radius,) * dimension
+    assert commuting_shift(net, **where) == 1
+    assert kept_modes(net) is None
+
+
+def test_a_fourier_neural_operator_sees_the_whole_box() -> None:
+    net = built("fno", width=5, modes=[3, 2], layers=4, projection_width=7)
+    assert receptive_radius(net, **PLANE) == (8, 6)
+    assert commuting_shift(net, **PLANE) == 1
+    assert kept_modes(net) == (3, 2)
+    parts = parameters_by_part(net)
+    convolutions, pointwise = 4 * 7 * 3 * 5 * 5 * 2, 4 * (5 * 5 + 5)
+    ends = {"lift": 3 * 5 + 5, "project_in": 5 * 7 + 7, "project_out": 7 * 2 + 2}
+    assert parts == {"convolutions": convolutions, "pointwise": pointwise} | ends
+    assert weight_bytes(net) == 8 * sum(parts.values())
+
+
+def test_patches_show_in_reach_and_translations() -> None:
+    # Nothing passes the shrinkage, so that each patch is on its own.
+    net = built("iafno", width=6, modes=1, layers=1, patch_size=3, threshold=1e6)
+    where: dict[str, Any] = {"channels": 3, "points": (12, 18)}
+    assert receptive_radius(net, **where) == (2, 2)
+    assert commuting_shift(net, **where) == 3
+
+
+def test_an_operator_that_knows_its_place_commutes_with_no_translation() -> None:
+    assert commuting_shift(built("transform_once", width=4, modes=2, layers=1), **PLANE) is None
+
+
+def test_other_resolutions_are_tried() -> None:
+    half, double = try_other_grids(built("transform_once", width=4, modes=2, layers=1), **PLANE)
+    assert (half.points, double.points) == ((8, 6), (32, 24))
+    assert half.difference is not None
+    assert double.difference is not None
+    assert max(half.difference, double.difference) < 1e-12
+    half, double = try_other_grids(built("convolutional", width=4), **PLANE)
+    assert half.difference is not None
+    assert double.difference is not None
+    assert min(half.difference, double.difference) > 0.1
+    half, double = try_other_grids(built("fno", width=4, modes=[5, 4], layers=2), **PLANE)
+    assert half.difference is None
+    assert "need a grid of at least 11 × 9 points; got 8 × 6" in half.refusal
+    assert double.difference is not None
+
+
+def test_a_result_of_the_wrong_shape_is_a_refusal() -> None:
+    class Fixed(nn.Module):
+        def forward(self, field: Tensor) -> Tensor:
+            return torch.ones(1, 2, 16, 12)
+
+    half, double = try_other_grids(Fixed(), **PLANE)
+    assert half.refusal == "returns (1, 2, 16, 12) and not (1, 2, 8, 6)"
+    assert double.refusal == "returns (1, 2, 16, 12) and not (1, 2, 32, 24)"
+
+
+def test_a_grid_with_an_odd_number_of_points_has_no_half() -> None:
+    (double,) = try_other_grids(built("convolutional", width=4), channels=3, points=(9, 12))
+    assert double.points == (18, 24)
+
+
+def test_memory_is_that_of_the_arrays_which_exist_together() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 5, 1), nn.GELU(), nn.Conv2d(5, 2, 1))
+    memory = measure_memory(net, **PLANE, batch=4)
+    one = 4 * 16 * 12
+    # What GELU is given and what it returns; after it, the first of them is gone.
+    assert memory.forward == 10 * one
+    # All of them, and what the loss and the gradients need.
+    assert 4 * (5 + 5 + 2) * one < memory.training < 3 * 4 * (5 + 5 + 2) * one
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_operations_of_products_and_convolutions() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, padding_mode="circular"), nn.GELU(), nn.Conv2d(5, 2, 1))
+    assert count_flops(net, **PLANE) == 2 * 16 * 12 * (9 * 3 * 5 + 5 * 2)
+
+
+def test_operations_of_transforms_and_complex_products() -> None:
+    class Spectral(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 2, dtype=torch.complex64))
+
+        def forward(self, field: Tensor) -> Tensor:
+            spectrum = torch.fft.rfft2(field).movedim(1, -1)
+            return torch.fft.irfft2((spectrum @ self.weight).movedim(-1, 1), s=field.shape[2:])
+
+    points = 16 * 12
+    product = 8 * 16 * 7 * 3 * 2
+    assert count_flops(Spectral(), **PLANE) == pytest.approx(5 * 2.5 * points * math.log2(points) + product, abs=1)
+
+
+def test_operations_of_attention() -> None:
+    class Attention(nn.Module):
+        def forward(self, field: Tensor) -> Tensor:
+            tokens = field.flatten(2).transpose(1, 2)[:, None]
+            return F.scaled_dot_product_attention(tokens, tokens, tokens)[:, 0].transpose(1, 2).view_as(field)
+
+    assert count_flops(Attention(), **PLANE) == 2 * 2 * (16 * 12) ** 2 * 3
+
+
+def test_the_summary_is_the_first_sentence_and_the_equation() -> None:
+    assert summary(built("fno", width=4, modes=2)) == (
+        "Fourier neural operator: lift, L layers v ← σ(K v + W v + b), projection."
+    )
+    sentence, *equations = summary(built("transform_once", width=4, modes=2)).splitlines()
+    assert sentence.startswith("Transform-Once (T1): ")
+    assert equations == ["c₀ = F lift(u),  c ← c + S_x S_y S_z σ(R c) (L times),  output = F⁻¹ W₂ σ(W₁ c)"]
+
+
+def test_an_operator_of_another_package_is_described_by_what_is_inside() -> None:
+    class Undocumented(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(2, dtype=torch.complex64))
+
+    Undocumented.__doc__ = None
+    operator = ForeignOperator(Undocumented())
+    assert summary(operator) == "Undocumented, without documentation"
+    assert parameters_by_part(operator) == {"scale": 4}
+    assert isinstance(built("fno", width=4, modes=2), FourierNeuralOperator)

@@ -1,0 +1,102 @@
+"""`eddymark describe`, from the configuration to the lines it prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eddymark.cli import main
+from tests.small_experiment import write_experiment
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "config"
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main(["describe", *arguments])
+    output = capsys.readouterr()
+    return int(stopped.value.code or 0), output.out + output.err
+
+
+def rows(text: str) -> dict[str, str]:
+    return {line[:26].strip(): line[26:] for line in text.splitlines() if line.startswith("  ") and line[2] != " "}
+
+
+def test_a_surrogate_of_the_experiment(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_experiment(config)
+    code, text = printed(capsys, "fno")
+    assert code == 0
+    assert text.splitlines()[0] == "fno for kolmogorov"
+    found = rows(text)
+    # Two components and the force, which the network has to see.
+    count = (3 * 8 + 8) + 4 * (9 * 5 * 8 * 8 * 2 + 8 * 8 + 8) + (8 * 16 + 16) + (16 * 2 + 2)
+    assert found["parameters"].replace(" ", "") == str(count)
+    assert found["grid"] == "32 × 32, float32"
+    assert found["operator"].startswith("fno: Fourier neural operator: lift, L layers")
+    assert found["an output point sees"] == "the whole box"
+    assert found["commutes with shifts by"] == "any number of grid spacings"
+    assert found["Fourier modes"] == "up to 4 × 4; fields on the LES grid have modes up to 10 × 10"
+    assert found["memory"].startswith(f"{4 * count / 1e6:.3g} MB weights")
+    assert found["operations"].endswith("GFLOP per step and sample")
+    assert "batch of 8" in text
+    assert found["on 64 × 64"].startswith("output for the same smooth field differs by")
+
+
+def test_a_hybrid_and_a_fitted_closure(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_experiment(config)
+    code, text = printed(capsys, "hybrid", "--flow", "kolmogorov")
+    assert code == 0
+    assert rows(text)["kind"] == "hybrid: LES (closure none), then the network; what follows is the network's"
+    code, text = printed(capsys, "fitted_viscosity")
+    assert code == 0
+    assert rows(text)["closure"].startswith("One constant eddy viscosity per wavenumber shell")
+
+
+def test_a_file_that_no_flow_uses_is_described_for_all_flows(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Its validation would not fit into the data; it is not going to be trained.
+    changes: list[tuple[str, str, Any]] = [
+        ("flows/kolmogorov.yaml", "surrogates", {"hybrid": {}}),
+        ("surrogates/fno.yaml", "schedule.validation_length", 1000),
+    ]
+    write_experiment(config, *changes)
+    code, text = printed(capsys, "fno")
+    assert code == 0
+    assert text.splitlines()[0] == "fno for kolmogorov"
+    assert rows(text)["Fourier modes"].startswith("up to 4 × 4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["fnoo"],
+            "eddymark: command line: surrogate: expected a surrogate (fitted_viscosity, fno, hybrid), found 'fnoo'; "
+            "did you mean fno?",
+        ),
+        (
+            ["fno", "--flow", "kolmogorof"],
+            "eddymark: command line: flow: expected a flow of the experiment (kolmogorov), found 'kolmogorof'; "
+            "did you mean kolmogorov?",
+        ),
+    ],
+)
+def test_unknown_names_are_one_line(
+    config: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    write_experiment(config)
+    assert printed(capsys, *arguments) == (1, message + "\n")
+
+
+def test_an_operator_that_cannot_be_built_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    operator = {"type": "tno", "arguments": {"width": 10, "heads": 3}}
+    write_experiment(config, ("surrogates/fno.yaml", "operator", operator))
+    code, text = printed(capsys, "fno")
+    assert code == 1
+    assert text.startswith("eddymark: operator tno: arguments: expected arguments that tno accepts, found heads must")
+    assert text.count("\n") == 1
