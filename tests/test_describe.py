@@ -42,7 +42,7 @@ def test_a_surrogate_of_the_experiment(config: Path, capsys: pytest.CaptureFixtu
     assert found["an output point sees"] == "the whole box"
     assert found["commutes with shifts by"] == "any number of grid spacings"
     assert found["Fourier modes"] == "up to 4 × 4; fields on the LES grid have modes up to 10 × 10"
-    assert found["memory"].startswith(f"{4 * count / 1e6:.3g} MB weights")
+    assert found["memory"].startswith(f"{4 * count / 1e3:.3g} kB weights")
     assert found["operations"].endswith("GFLOP per step and sample")
     assert "batch of 8" in text
     assert found["on 64 × 64"].startswith("output for the same smooth field differs by")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,15 +18,17 @@ from eddymark.config.loading import load_with_surrogate
 from eddymark.config.schema import Experiment, Flow, Surrogate
 from eddymark.errors import EddymarkError
 from eddymark.operators.description import (
+    Memory,
     OtherGrid,
     commuting_shift,
     count_flops,
     kept_modes,
     measure_memory,
+    other_grids,
     parameters_by_part,
     receptive_radius,
     summary,
-    try_other_grids,
+    try_other_grid,
     weight_bytes,
 )
 from eddymark.stepping.build import trainable_stepper
@@ -34,6 +37,11 @@ from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.surrogate import Surrogate as SurrogateStepper
 
 Row = tuple[str, str]
+
+_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_ROUNDING = 1e-11
+_LARGEST = 4e9
+"""Bytes beyond which another grid is not tried."""
 
 
 def complete(
@@ -96,13 +104,22 @@ def describe(experiment: Experiment, flow: str, name: str) -> list[Row]:
     frames = 2 if isinstance(stepper, Hybrid) else stepper.history
     channels = frames * len(points) + len(stepper.static_fields)
     assert surrogate.operator is not None
+    batch = surrogate.schedule.batch_size
+    memory = measure_memory(stepper.operator, channels=channels, points=points, batch=batch)
+    # Twice the bytes, and twice the points along each axis.
+    factor = 2 if experiment.precision == "float32" else 1
+    tried = [grid for grid in other_grids(points) if factor * memory.forward * _ratio(grid, points) < _LARGEST]
     return [
         *rows,
         ("operator", f"{surrogate.operator.type}: {summary(stepper.operator)}"),
         *_parameters(stepper.operator),
-        *_costs(stepper.operator, channels, points, surrogate.schedule.batch_size),
-        *_behaviour(precise.operator, channels, points),
+        *_costs(stepper.operator, memory, channels, points, batch),
+        *_behaviour(precise.operator, channels, points, tried),
     ]
+
+
+def _ratio(grid: tuple[int, ...], points: tuple[int, ...]) -> float:
+    return math.prod(grid) / math.prod(points)
 
 
 def _kind(surrogate: Surrogate) -> str:
@@ -122,9 +139,8 @@ def _parameters(module: nn.Module) -> Iterator[Row]:
     yield from (("", f"{_count(number)} {part}") for part, number in parts.items())
 
 
-def _costs(operator: nn.Module, channels: int, points: tuple[int, ...], batch: int) -> Iterator[Row]:
+def _costs(operator: nn.Module, memory: Memory, channels: int, points: tuple[int, ...], batch: int) -> Iterator[Row]:
     weights = weight_bytes(operator)
-    memory = measure_memory(operator, channels=channels, points=points, batch=batch)
     yield "memory", f"{_bytes(weights)} weights, {_bytes(2 * weights)} more for AdamW's moments in training"
     yield "", f"{_bytes(memory.forward)} beside weights at the peak of a forward pass of 1 sample"
     yield (
@@ -136,25 +152,32 @@ def _costs(operator: nn.Module, channels: int, points: tuple[int, ...], batch: i
     yield "", "counted: matrix products, convolutions, attention, FFTs (2.5 N log₂ N); not what acts point by point"
 
 
-def _behaviour(operator: nn.Module, channels: int, points: tuple[int, ...]) -> Iterator[Row]:
+def _behaviour(
+    operator: nn.Module, channels: int, points: tuple[int, ...], tried: Sequence[tuple[int, ...]]
+) -> Iterator[Row]:
     radius = receptive_radius(operator, channels=channels, points=points)
     whole = all(r == n // 2 for r, n in zip(radius, points, strict=True))
     reach = "the whole box" if whole else f"points up to {_grid(radius)} grid spacings away"
     yield "an output point sees", reach
     shift = commuting_shift(operator, channels=channels, points=points)
     spacings = "any number of" if shift == 1 else f"multiples of {shift}"
-    yield "commutes with shifts by", "nothing" if shift is None else f"{spacings} grid spacings"
+    yield "commutes with shifts by", "none" if shift is None else f"{spacings} grid spacings"
     modes = kept_modes(operator)
     if modes is not None:
         resolved = tuple((n - 1) // 3 for n in points)
         yield "Fourier modes", f"up to {_grid(modes)}; fields on the LES grid have modes up to {_grid(resolved)}"
-    for other in try_other_grids(operator, channels=channels, points=points):
-        yield f"on {_grid(other.points)}", _on_other_grid(other)
+    for grid in other_grids(points):
+        found = "not tried: it would take too much memory"
+        if grid in tried:
+            found = _on_other_grid(try_other_grid(operator, channels=channels, points=points, other=grid))
+        yield f"on {_grid(grid)}", found
 
 
 def _on_other_grid(other: OtherGrid) -> str:
     if other.difference is None:
         return f"refuses: {other.refusal}"
+    if other.difference < _ROUNDING:
+        return "output for the same smooth field is the same to rounding"
     return f"output for the same smooth field differs by {100 * other.difference:.3g} %"
 
 
@@ -167,7 +190,8 @@ def _count(number: int) -> str:
 
 
 def _bytes(number: int) -> str:
-    return f"{number / 1e6:.3g} MB" if number < 1e9 else f"{number / 1e9:.3g} GB"
+    unit, name = next(((unit, name) for unit, name in _UNITS if number >= unit), _UNITS[-1])
+    return f"{number / unit:.3g} {name}"
 
 
 def show_description(title: str, rows: Sequence[Row]) -> None:

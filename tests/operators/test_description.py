@@ -8,22 +8,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eddymark.operators import description
 from eddymark.operators.build import ForeignOperator, build_operator
 from eddymark.operators.convolutional import ConvolutionalNetwork
 from eddymark.operators.description import (
+    OtherGrid,
     commuting_shift,
     count_flops,
     kept_modes,
     measure_memory,
+    other_grids,
     parameters_by_part,
     receptive_radius,
     summary,
-    try_other_grids,
+    try_other_grid,
     weight_bytes,
 )
 from eddymark.operators.fno import FourierNeuralOperator
 
 PLANE: dict[str, Any] = {"channels": 3, "points": (16, 12)}
+
+
+def tried(operator: nn.Module, *, channels: int, points: tuple[int, ...]) -> list[OtherGrid]:
+    return [try_other_grid(operator, channels=channels, points=points, other=grid) for grid in other_grids(points)]
 
 
 def built(name: str, **arguments: Any) -> nn.Module:
@@ -68,16 +75,16 @@ def test_an_operator_that_knows_its_place_commutes_with_no_translation() -> None
 
 
 def test_other_resolutions_are_tried() -> None:
-    half, double = try_other_grids(built("transform_once", width=4, modes=2, layers=1), **PLANE)
+    half, double = tried(built("transform_once", width=4, modes=2, layers=1), **PLANE)
     assert (half.points, double.points) == ((8, 6), (32, 24))
     assert half.difference is not None
     assert double.difference is not None
     assert max(half.difference, double.difference) < 1e-12
-    half, double = try_other_grids(built("convolutional", width=4), **PLANE)
+    half, double = tried(built("convolutional", width=4), **PLANE)
     assert half.difference is not None
     assert double.difference is not None
     assert min(half.difference, double.difference) > 0.1
-    half, double = try_other_grids(built("fno", width=4, modes=[5, 4], layers=2), **PLANE)
+    half, double = tried(built("fno", width=4, modes=[5, 4], layers=2), **PLANE)
     assert half.difference is None
     assert "need a grid of at least 11 × 9 points; got 8 × 6" in half.refusal
     assert double.difference is not None
@@ -88,14 +95,14 @@ def test_a_result_of_the_wrong_shape_is_a_refusal() -> None:
         def forward(self, field: Tensor) -> Tensor:
             return torch.ones(1, 2, 16, 12)
 
-    half, double = try_other_grids(Fixed(), **PLANE)
+    half, double = tried(Fixed(), **PLANE)
     assert half.refusal == "returns (1, 2, 16, 12) and not (1, 2, 8, 6)"
     assert double.refusal == "returns (1, 2, 16, 12) and not (1, 2, 32, 24)"
 
 
 def test_a_grid_with_an_odd_number_of_points_has_no_half() -> None:
-    (double,) = try_other_grids(built("convolutional", width=4), channels=3, points=(9, 12))
-    assert double.points == (18, 24)
+    assert other_grids((9, 12)) == [(18, 24)]
+    assert other_grids((8, 6, 12)) == [(4, 3, 6), (16, 12, 24)]
 
 
 def test_memory_is_that_of_the_arrays_which_exist_together() -> None:
@@ -107,6 +114,13 @@ def test_memory_is_that_of_the_arrays_which_exist_together() -> None:
     # All of them, and what the loss and the gradients need.
     assert 4 * (5 + 5 + 2) * one < memory.training < 3 * 4 * (5 + 5 + 2) * one
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_memory_of_a_large_step_is_extrapolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 50, 1), nn.GELU(), nn.Conv2d(50, 2, 1))
+    measured = measure_memory(net, **PLANE, batch=6)
+    monkeypatch.setattr(description, "_MEASURED", 0)
+    assert measure_memory(net, **PLANE, batch=6).training == pytest.approx(measured.training, rel=0.01)
 
 
 def test_operations_of_products_and_convolutions() -> None:

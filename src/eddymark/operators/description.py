@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import textwrap
@@ -22,6 +23,8 @@ from eddymark.operators.build import ForeignOperator
 _SHIFTS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 _SAME = 1e-9
 """Relative difference below which two outputs in double precision are the same."""
+_MEASURED = 2e9
+"""Bytes up to which the memory of a training step is measured."""
 _NOTHING = 1e-12
 """Part of the largest derivative below which one counts as zero."""
 
@@ -127,6 +130,8 @@ class _LiveArrays(TorchDispatchMode):
 def measure_memory(operator: nn.Module, *, channels: int, points: tuple[int, ...], batch: int) -> Memory:
     """Return the memory of a forward pass of one sample, and of a step of training with a batch.
 
+    If the latter needs more than 2 GB, it is extrapolated from batches of one and two.
+
     Arguments:
         operator: `(batch, channels, *points)` → `(batch, ..., *points)`.
         channels: of the input.
@@ -138,16 +143,21 @@ def measure_memory(operator: nn.Module, *, channels: int, points: tuple[int, ...
         with torch.no_grad():
             operator(one)
 
-    def train() -> None:
-        operator(many).square().mean().backward()
+    def train(samples: Tensor) -> None:
+        operator.zero_grad(set_to_none=True)
+        operator(samples).square().mean().backward()
 
-    one, many = (_noise(operator, (count, channels, *points)) for count in (1, batch))
+    one, two = (_noise(operator, (count, channels, *points)) for count in (1, 2))
     # What is kept for later passes is not counted.
     forward()
-    before = [one, many, *operator.parameters(), *operator.buffers()]
-    result = Memory(_peak(forward, before), _peak(train, before))
+    before = [one, two, *operator.parameters(), *operator.buffers()]
+    first, second = (_peak(functools.partial(train, samples), before) for samples in (one, two))
+    training = first + (batch - 1) * (second - first)
+    if training < _MEASURED:
+        all_samples = _noise(operator, (batch, channels, *points))
+        training = _peak(functools.partial(train, all_samples), [*before, all_samples])
     operator.zero_grad(set_to_none=True)
-    return result
+    return Memory(_peak(forward, before), training)
 
 
 def _peak(work: Callable[[], None], before: Iterable[Tensor]) -> int:
@@ -246,35 +256,36 @@ def commuting_shift(operator: nn.Module, *, channels: int, points: tuple[int, ..
     return None
 
 
-def try_other_grids(operator: nn.Module, *, channels: int, points: tuple[int, ...]) -> list[OtherGrid]:
-    """Apply an operator to the same smooth field on its grid, on one with half and one with double the points.
+def other_grids(points: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the grid with half the points along each axis, if there is one, and that with twice as many."""
+    half = [] if any(n % 2 for n in points) else [tuple(n // 2 for n in points)]
+    return [*half, tuple(2 * n for n in points)]
+
+
+def try_other_grid(operator: nn.Module, *, channels: int, points: tuple[int, ...], other: tuple[int, ...]) -> OtherGrid:
+    """Apply an operator to the same smooth field on its grid and on one of `other_grids`.
 
     The field has the modes up to an eighth of the points along each axis, at random, and rms 1.
 
     Arguments:
         operator: a module in double precision.
         channels: of the input.
-        points: of the grid.
+        points: of its grid.
+        other: of the other grid.
     """
+    highest = [max(1, n // 8) for n in points]
     with torch.no_grad():
-        highest = [max(1, n // 8) for n in points]
         here = operator(_waves(operator, channels, points, highest))
-        found = []
-        for grid in (tuple(n // 2 for n in points), tuple(2 * n for n in points)):
-            if any(n % 2 for n in points) and grid < points:
-                continue
-            try:
-                there = operator(_waves(operator, channels, grid, highest))
-                wanted = (1, here.shape[1], *grid)
-                if tuple(there.shape) != wanted:
-                    raise ValueError(f"returns {tuple(there.shape)} and not {wanted}")
-            except Exception as error:  # a module of another package may raise anything
-                found.append(OtherGrid(grid, None, " ".join(str(error).split()) or type(error).__name__))
-                continue
-            coarse, fine = (there, here) if grid < points else (here, there)
-            difference = (fine[(..., *[slice(None, None, 2)] * len(points))] - coarse).norm() / coarse.norm()
-            found.append(OtherGrid(grid, float(difference)))
-    return found
+        wanted = (1, here.shape[1], *other)
+        try:
+            there = operator(_waves(operator, channels, other, highest))
+            if tuple(there.shape) != wanted:
+                raise ValueError(f"returns {tuple(there.shape)} and not {wanted}")
+        except Exception as error:  # a module of another package may raise anything
+            return OtherGrid(other, None, " ".join(str(error).split()) or type(error).__name__)
+    coarse, fine = (there, here) if other < points else (here, there)
+    difference = (fine[(..., *[slice(None, None, 2)] * len(points))] - coarse).norm() / coarse.norm()
+    return OtherGrid(other, float(difference))
 
 
 def _waves(operator: nn.Module, channels: int, points: Sequence[int], highest: Sequence[int]) -> Tensor:
