@@ -89,11 +89,11 @@ class TransformOnce(nn.Module):
     Raises:
         ValueError: if an argument is out of range, or the input's grid does not resolve the modes (points > 2 m).
 
-    Source: Poli et al., Transform Once: Efficient Operator Learning in Frequency Domain, NeurIPS 2022, eqs. of section
-    3, and its code. There, the transform is a cosine one, whose even continuation a periodic field does not have, and
-    coordinates with both end points are further inputs. Initial weights preserve the variance as there (mean square
-    1/fan-in times points/modes for white noise); here that of a field whose modes are kept, hence 1/fan-in. σ between
-    W₁ and W₂ is a sine there.
+    Source: Poli et al., Transform Once: Efficient Operator Learning in Frequency Domain, NeurIPS 2022, and its code.
+    There, the transform is a cosine one, whose even continuation a periodic field does not have, and coordinates with
+    both end points are further inputs. Initial weights preserve the variance as there: of white noise there, hence a
+    mean square of 1/fan-in times points/modes; here of a field with no other modes than those kept, hence 1/fan-in. σ
+    between W₁ and W₂ is a sine there.
     """
 
     def __init__(
