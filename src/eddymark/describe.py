@@ -41,7 +41,8 @@ Row = tuple[str, str]
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _ROUNDING = 1e-11
 _LARGEST = 4e9
-"""Bytes beyond which another grid is not tried."""
+"""Bytes that a measurement may need."""
+_TOO_LARGE = "not measured: it would take too much memory"
 
 
 def complete(
@@ -106,20 +107,13 @@ def describe(experiment: Experiment, flow: str, name: str) -> list[Row]:
     assert surrogate.operator is not None
     batch = surrogate.schedule.batch_size
     memory = measure_memory(stepper.operator, channels=channels, points=points, batch=batch)
-    # Twice the bytes, and twice the points along each axis.
-    factor = 2 if experiment.precision == "float32" else 1
-    tried = [grid for grid in other_grids(points) if factor * memory.forward * _ratio(grid, points) < _LARGEST]
     return [
         *rows,
         ("operator", f"{surrogate.operator.type}: {summary(stepper.operator)}"),
         *_parameters(stepper.operator),
         *_costs(stepper.operator, memory, channels, points, batch),
-        *_behaviour(precise.operator, channels, points, tried),
+        *_behaviour(precise.operator, memory, channels, points, batch),
     ]
-
-
-def _ratio(grid: tuple[int, ...], points: tuple[int, ...]) -> float:
-    return math.prod(grid) / math.prod(points)
 
 
 def _kind(surrogate: Surrogate) -> str:
@@ -153,11 +147,14 @@ def _costs(operator: nn.Module, memory: Memory, channels: int, points: tuple[int
 
 
 def _behaviour(
-    operator: nn.Module, channels: int, points: tuple[int, ...], tried: Sequence[tuple[int, ...]]
+    operator: nn.Module, memory: Memory, channels: int, points: tuple[int, ...], batch: int
 ) -> Iterator[Row]:
-    radius = receptive_radius(operator, channels=channels, points=points)
-    whole = all(r == n // 2 for r, n in zip(radius, points, strict=True))
-    reach = "the whole box" if whole else f"points up to {_grid(radius)} grid spacings away"
+    reach = _TOO_LARGE
+    # Double precision has up to twice the bytes.
+    if 2 * memory.training / batch < _LARGEST:
+        radius = receptive_radius(operator, channels=channels, points=points)
+        whole = all(r == n // 2 for r, n in zip(radius, points, strict=True))
+        reach = "the whole box" if whole else f"points up to {_grid(radius)} grid spacings away"
     yield "an output point sees", reach
     shift = commuting_shift(operator, channels=channels, points=points)
     spacings = "any number of" if shift == 1 else f"multiples of {shift}"
@@ -167,8 +164,8 @@ def _behaviour(
         resolved = tuple((n - 1) // 3 for n in points)
         yield "Fourier modes", f"up to {_grid(modes)}; fields on the LES grid have modes up to {_grid(resolved)}"
     for grid in other_grids(points):
-        found = "not tried: it would take too much memory"
-        if grid in tried:
+        found = _TOO_LARGE
+        if 2 * memory.forward * math.prod(grid) / math.prod(points) < _LARGEST:
             found = _on_other_grid(try_other_grid(operator, channels=channels, points=points, other=grid))
         yield f"on {_grid(grid)}", found
 

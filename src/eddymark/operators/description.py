@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import copy
 import inspect
 import math
 import textwrap
@@ -23,7 +23,7 @@ from eddymark.operators.build import ForeignOperator
 _SHIFTS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 _SAME = 1e-9
 """Relative difference below which two outputs in double precision are the same."""
-_MEASURED = 2e9
+_MEASURED = 1e9
 """Bytes up to which the memory of a training step is measured."""
 _NOTHING = 1e-12
 """Part of the largest derivative below which one counts as zero."""
@@ -130,7 +130,9 @@ class _LiveArrays(TorchDispatchMode):
 def measure_memory(operator: nn.Module, *, channels: int, points: tuple[int, ...], batch: int) -> Memory:
     """Return the memory of a forward pass of one sample, and of a step of training with a batch.
 
-    If the latter needs more than 2 GB, it is extrapolated from batches of one and two.
+    It follows from the shapes of all arrays (torch's meta device), so that a description of a large operator needs no
+    memory itself (attention counts with its matrix of weights then); what is small, or cannot be run without data, is
+    measured.
 
     Arguments:
         operator: `(batch, channels, *points)` → `(batch, ..., *points)`.
@@ -138,26 +140,29 @@ def measure_memory(operator: nn.Module, *, channels: int, points: tuple[int, ...
         points: of the grid.
         batch: samples of a step of training.
     """
+    one, all_samples = (1, channels, *points), (batch, channels, *points)
+    try:
+        expected = _memory(copy.deepcopy(operator).to("meta"), one, all_samples)
+    except Exception:  # a module of another package may look at its data
+        expected = Memory(0, 0)
+    return expected if expected.training > _MEASURED else _memory(operator, one, all_samples)
 
+
+def _memory(operator: nn.Module, one: tuple[int, ...], all_samples: tuple[int, ...]) -> Memory:
     def forward() -> None:
         with torch.no_grad():
-            operator(one)
+            operator(few)
 
-    def train(samples: Tensor) -> None:
-        operator.zero_grad(set_to_none=True)
-        operator(samples).square().mean().backward()
+    def train() -> None:
+        operator(many).square().mean().backward()
 
-    one, two = (_noise(operator, (count, channels, *points)) for count in (1, 2))
+    few, many = _noise(operator, one), _noise(operator, all_samples)
+    before = [few, many, *operator.parameters(), *operator.buffers()]
     # What is kept for later passes is not counted.
     forward()
-    before = [one, two, *operator.parameters(), *operator.buffers()]
-    first, second = (_peak(functools.partial(train, samples), before) for samples in (one, two))
-    training = first + (batch - 1) * (second - first)
-    if training < _MEASURED:
-        all_samples = _noise(operator, (batch, channels, *points))
-        training = _peak(functools.partial(train, all_samples), [*before, all_samples])
+    memory = Memory(_peak(forward, before), _peak(train, before))
     operator.zero_grad(set_to_none=True)
-    return Memory(_peak(forward, before), training)
+    return memory
 
 
 def _peak(work: Callable[[], None], before: Iterable[Tensor]) -> int:
@@ -304,6 +309,8 @@ def _waves(operator: nn.Module, channels: int, points: Sequence[int], highest: S
 
 def _noise(operator: nn.Module, shape: tuple[int, ...]) -> Tensor:
     like = _parameter(operator)
+    if like.is_meta:
+        return torch.empty(shape, dtype=like.dtype, device="meta")
     random = torch.Generator().manual_seed(0)
     return torch.randn(shape, generator=random, dtype=torch.float64).to(like.device, like.dtype)
 
