@@ -17,19 +17,16 @@ from eddymark.config.findings import Finding, nearest_name, show
 from eddymark.config.loading import load_with_surrogate
 from eddymark.config.schema import Experiment, Flow, Surrogate
 from eddymark.errors import EddymarkError
+from eddymark.operators.cost import Memory, count_flops, measure_memory, weight_bytes
 from eddymark.operators.description import (
-    Memory,
     OtherGrid,
     commuting_shift,
-    count_flops,
     kept_modes,
-    measure_memory,
     other_grids,
     parameters_by_part,
     receptive_radius,
     summary,
     try_other_grid,
-    weight_bytes,
 )
 from eddymark.stepping.build import trainable_stepper
 from eddymark.stepping.hybrid import Hybrid

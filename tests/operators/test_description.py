@@ -1,28 +1,22 @@
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eddymark.operators import description
 from eddymark.operators.build import ForeignOperator, build_operator
 from eddymark.operators.convolutional import ConvolutionalNetwork
 from eddymark.operators.description import (
     OtherGrid,
     commuting_shift,
-    count_flops,
     kept_modes,
-    measure_memory,
     other_grids,
     parameters_by_part,
     receptive_radius,
     summary,
     try_other_grid,
-    weight_bytes,
 )
 from eddymark.operators.fno import FourierNeuralOperator
 
@@ -59,7 +53,6 @@ def test_a_fourier_neural_operator_sees_the_whole_box() -> None:
     convolutions, pointwise = 4 * 7 * 3 * 5 * 5 * 2, 4 * (5 * 5 + 5)
     ends = {"lift": 3 * 5 + 5, "project_in": 5 * 7 + 7, "project_out": 7 * 2 + 2}
     assert parts == {"convolutions": convolutions, "pointwise": pointwise} | ends
-    assert weight_bytes(net) == 8 * sum(parts.values())
 
 
 def test_patches_show_in_reach_and_translations() -> None:
@@ -103,66 +96,6 @@ def test_a_result_of_the_wrong_shape_is_a_refusal() -> None:
 def test_a_grid_with_an_odd_number_of_points_has_no_half() -> None:
     assert other_grids((9, 12)) == [(18, 24)]
     assert other_grids((8, 6, 12)) == [(4, 3, 6), (16, 12, 24)]
-
-
-def test_memory_is_that_of_the_arrays_which_exist_together() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 5, 1), nn.GELU(), nn.Conv2d(5, 2, 1))
-    memory = measure_memory(net, **PLANE, batch=4)
-    one = 4 * 16 * 12
-    # What GELU is given and what it returns; after it, the first of them is gone.
-    assert memory.forward == 10 * one
-    # All of them, and what the loss and the gradients need.
-    assert 4 * (5 + 5 + 2) * one < memory.training < 3 * 4 * (5 + 5 + 2) * one
-    assert all(parameter.grad is None for parameter in net.parameters())
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("fno", {"width": 8, "modes": 3}),
-        ("ifactformer_m", {"width": 8, "modes": 3, "layers": 2}),
-        ("iafno", {"width": 8, "modes": 1, "layers": 2}),
-        ("transform_once", {"width": 8, "modes": 3, "layers": 2}),
-        ("convolutional", {"width": 8}),
-    ],
-)
-def test_memory_of_a_large_step_follows_from_the_shapes(
-    name: str, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured = measure_memory(built(name, **arguments), **PLANE, batch=3)
-    monkeypatch.setattr(description, "_MEASURED", 0)
-    computed = measure_memory(built(name, **arguments), **PLANE, batch=3)
-    assert computed.forward == pytest.approx(measured.forward, rel=0.05)
-    assert computed.training == pytest.approx(measured.training, rel=0.05)
-
-
-def test_operations_of_products_and_convolutions() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, padding_mode="circular"), nn.GELU(), nn.Conv2d(5, 2, 1))
-    assert count_flops(net, **PLANE) == 2 * 16 * 12 * (9 * 3 * 5 + 5 * 2)
-
-
-def test_operations_of_transforms_and_complex_products() -> None:
-    class Spectral(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.randn(3, 2, dtype=torch.complex64))
-
-        def forward(self, field: Tensor) -> Tensor:
-            spectrum = torch.fft.rfft2(field).movedim(1, -1)
-            return torch.fft.irfft2((spectrum @ self.weight).movedim(-1, 1), s=field.shape[2:])
-
-    points = 16 * 12
-    product = 8 * 16 * 7 * 3 * 2
-    assert count_flops(Spectral(), **PLANE) == pytest.approx(5 * 2.5 * points * math.log2(points) + product, abs=1)
-
-
-def test_operations_of_attention() -> None:
-    class Attention(nn.Module):
-        def forward(self, field: Tensor) -> Tensor:
-            tokens = field.flatten(2).transpose(1, 2)[:, None]
-            return F.scaled_dot_product_attention(tokens, tokens, tokens)[:, 0].transpose(1, 2).view_as(field)
-
-    assert count_flops(Attention(), **PLANE) == 2 * 2 * (16 * 12) ** 2 * 3
 
 
 def test_the_summary_is_the_first_sentence_and_the_equation() -> None:
