@@ -35,7 +35,7 @@ TRAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "periodic coordinates that hold both end points",
         (
             "tests/verification/test_traps.py::test_periodic_coordinates_leave_the_right_end_point_out",
-            "tests/operators/test_fno.py::test_commutes_with_translations",
+            "tests/operators/test_every_operator.py::test_commutes_with_translations",
         ),
     ),
     (
@@ -50,7 +50,7 @@ TRAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "T6",
         "networks that go on learning statistics while they are tested",
         (
-            "tests/operators/test_build.py::test_shipped_operators_have_no_batch_normalisation",
+            "tests/operators/test_every_operator.py::test_has_no_batch_normalisation_and_learns_nothing_outside_its_parameters",
             "tests/operators/test_fno.py::test_inference_is_deterministic_and_leaves_training_possible",
         ),
     ),
@@ -118,8 +118,7 @@ TRAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "T15",
         "layers that are not connected to the output",
         (
-            "tests/operators/test_fno.py::test_every_parameter_gets_a_gradient",
-            "tests/operators/test_convolutional.py::test_every_parameter_gets_a_gradient",
+            "tests/operators/test_every_operator.py::test_all_parameters_are_trained",
             "tests/closures/test_closures.py::test_every_fitted_constant_receives_a_gradient",
         ),
     ),
@@ -160,6 +159,24 @@ TRAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             "tests/solvers/test_forcing.py::test_held_shells_do_not_multiply_what_the_transform_cannot_see",
             "tests/solvers/test_forcing.py::test_long_single_precision_run_stays_at_its_statistics",
+        ),
+    ),
+    (
+        "–",
+        "attention on a stretched axis without the weights of its points",
+        ("tests/operators/test_ifactformer.py::test_weights_make_up_for_stretching",),
+    ),
+    (
+        "–",
+        "a norm whose ε exceeds the variance that it is given at the start",
+        ("tests/operators/test_ifactformer.py::test_the_instance_norm_sees_more_than_its_epsilon",),
+    ),
+    (
+        "–",
+        "activations of real and imaginary parts, which do not commute with translations",
+        (
+            "tests/operators/test_every_operator.py::test_commutes_with_translations",
+            "tests/operators/test_iafno.py::test_shrinkage_keeps_phases_and_has_a_gradient_at_zero",
         ),
     ),
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from eddymark.operators import ifactformer
 from eddymark.operators.axes import Axis
-from eddymark.operators.axial_attention import AxialKernel, apply_along
+from eddymark.operators.axial_attention import AxialKernel, apply_along, instance_normalised
 from eddymark.operators.ifactformer import ChainedFactorizedTransformer, ParallelFactorizedTransformer
 from tests.operators.test_fno import band_limited
 
@@ -81,7 +83,8 @@ def reference(net: Any, field: Tensor) -> Tensor:
             q1, q2, k1, k2 = query[..., :pairs], query[..., pairs:], key[..., :pairs], key[..., pairs:]
             same = torch.einsum("bihp,bjhp->bhijp", q1, k1) + torch.einsum("bihp,bjhp->bhijp", q2, k2)
             turned = torch.einsum("bihp,bjhp->bhijp", q1, k2) - torch.einsum("bihp,bjhp->bhijp", q2, k1)
-            matrix = (same * difference.cos() + turned * difference.sin()).sum(-1) / math.sqrt(2 * pairs)
+            matrix = (same * difference.cos() + turned * difference.sin()).sum(-1)
+            matrix = matrix * math.sqrt((2 * net.rotary_modes[number] + 1) / (2 * pairs))
             if net.quadrature:
                 matrix = matrix * weights[number]
             to, source = names.replace(names[number], "i"), names.replace(names[number], "j")
@@ -219,6 +222,22 @@ def test_walls_break_translations_across_them_only(variant: Any) -> None:
     torch.testing.assert_close(along, output.roll((1, 3), (2, 4)), rtol=0, atol=1e-12)
     across = net(field.roll(1, 3))
     assert (across - output.roll(1, 3)).abs().max() > 0.01 * output.std()
+
+
+@variants
+def test_the_instance_norm_sees_more_than_its_epsilon(variant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the published initial weights the variance is 1e-8 in parallel and 1e-25 in the chain; ε is 1e-5."""
+    variances: list[float] = []
+
+    def watched(values: Tensor, weights: Sequence[Tensor | None]) -> Tensor:
+        variances.extend(values.var(dim=tuple(range(2, values.dim()))).flatten().tolist())
+        return instance_normalised(values, weights)
+
+    monkeypatch.setattr(ifactformer, "instance_normalised", watched)
+    torch.manual_seed(0)
+    net = variant(3, 2, dimension=3, axes=BOX, width=24, heads=4, modes=5, layers=2).requires_grad_(False)
+    net(torch.randn(1, 3, 16, 16, 16))
+    assert sorted(variances)[len(variances) // 20] > 3e-5
 
 
 @variants

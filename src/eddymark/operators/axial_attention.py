@@ -73,12 +73,13 @@ def instance_normalised(values: Tensor, weights: Sequence[Tensor | None]) -> Ten
 
 
 class AxialKernel(nn.Module):
-    """A kernel along one axis for each sample and head, K(x, y) = q(x)ᵀ R(y − x) k(y) / √d.
+    """A kernel along one axis for each sample and head, K(x, y) = √((2 m + 1) / d) q(x)ᵀ R(y − x) k(y).
 
     Queries q and keys k come from the average of the field over the other axes, through two linear maps, a layer norm
     and a gated perceptron W₂ (GELU(W₁ a) ∘ W₁' a). R turns the pairs of their d entries by the angles ω (y − x). On a
     periodic axis the frequencies ω are 2π/side times 0 … m, so that R has the period of the box; at walls they are
-    those of the published code, 64 · 10⁻⁴⁽ʲᐟᵖᵃⁱʳˢ⁾.
+    those of the published code, 64 · 10⁻⁴⁽ʲᐟᵖᵃⁱʳˢ⁾. The factor makes an average with the kernel keep about the variance
+    of a field of these modes.
 
     Arguments:
         axis: the axis.
@@ -109,7 +110,8 @@ class AxialKernel(nn.Module):
         query, key = (
             self._rotated(layer(summary).view(batch, points, self.heads, -1)) for layer in (self.query, self.key)
         )
-        return torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(query.shape[-1])
+        scale = math.sqrt((2 * self.modes + 1) / query.shape[-1])
+        return torch.matmul(query * scale, key.transpose(-1, -2))
 
     def _rotated(self, vectors: Tensor) -> Tensor:
         """Turn the pairs of `(batch, point, head, key)` and put heads before points."""

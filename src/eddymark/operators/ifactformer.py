@@ -143,10 +143,10 @@ class ChainedFactorizedTransformer(_ImplicitFactorizedTransformer):
         v₀ = lift(u),  v ← v + B(v) / L (L times),  output = projection(v)
         B(v) = W₂ GELU(W₁ IN(K_z K_y K_x V n)),  n = LN(v)
 
-    K_x multiplies, along x and for each head, by a matrix K(x, x') = q(x)ᵀ R(x' − x) k(x') / √d without softmax;
-    queries q and keys k are made of the average of n over the other axes, R turns their pairs of entries by angles
-    proportional to x' − x (rotary embedding). V, W₁, W₂ act at each point, LN is a layer norm over the channels, IN
-    an instance norm of each channel of each sample over the whole field, as published. Lift and projection act at
+    K_x multiplies, along x and for each head, by a matrix K(x, x') = √((2 m + 1) / d) q(x)ᵀ R(x' − x) k(x') without
+    softmax; queries q and keys k are made of the average of n over the other axes, R turns their pairs of entries by
+    angles proportional to x' − x (rotary embedding). V, W₁, W₂ act at each point, LN is a layer norm over the channels,
+    IN an instance norm of each channel of each sample over the whole field, as published. Lift and projection act at
     each point, with one hidden layer.
 
     The sum over x' is an average: each point counts with its share of the side (trapezoidal rule), so that the kernel
@@ -175,8 +175,8 @@ class ChainedFactorizedTransformer(_ImplicitFactorizedTransformer):
     Source: Yang, Li, Wang, Wang, An implicit factorized transformer with applications to fast prediction of
     three-dimensional turbulence, Theor. Appl. Mech. Lett. (2024); the code of Yang, Wang, Wang, arXiv 2412.18840. In
     that code all axes have the frequencies 64 · 10⁻⁴⁽ʲᐟᵖᵃⁱʳˢ⁾, coordinates hold the end point of periodic axes, random
-    Fourier features of them are added to the lifted field, the points of a stretched axis count alike, and queries and
-    keys start near 0, which in the chain drowns the signal in the ε of the instance norm.
+    Fourier features of them are added to the lifted field, the points of a stretched axis count alike, the kernel has
+    no factor, and queries and keys start near 0, which in the chain drowns the signal in the ε of the instance norm.
     """
 
     def __init__(
