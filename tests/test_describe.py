@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from eddymark.cli import main
+from eddymark.config import load_experiment
+from eddymark.describe import complete
+from eddymark.errors import EddymarkError
 from tests.small_experiment import write_experiment
 
 
@@ -100,3 +103,10 @@ def test_an_operator_that_cannot_be_built_is_one_line(config: Path, capsys: pyte
     assert code == 1
     assert text.startswith("eddymark: operator tno: arguments: expected arguments that tno accepts, found heads must")
     assert text.count("\n") == 1
+
+
+def test_a_resolved_experiment_has_no_other_surrogates(config: Path) -> None:
+    experiment = load_experiment([write_experiment(config)])
+    assert complete(experiment, [], "hybrid", None) == (experiment, ["kolmogorov"])
+    with pytest.raises(EddymarkError, match="did you mean hybrid"):
+        complete(experiment, [], "hybrit", "kolmogorov")

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from eddymark.closures import CLOSURES
 from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
+from eddymark.operators import OPERATORS
 
 README = Path(__file__).parents[2] / "config" / "README.md"
 TABLES = {
@@ -58,8 +59,13 @@ def default(field: FieldInfo) -> str:
         return "`{}`"
     if isinstance(value, tuple):
         return "one stage" if value and isinstance(value[0], BaseModel) else f"`{list(value)}`"
+    return f"`{written(value)}`"
+
+
+def written(value: Any) -> str:
+    """Return a value as YAML has it."""
     words = {None: "null", True: "true", False: "false"}
-    return f"`{words[value] if value is None or isinstance(value, bool) else value}`"
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def test_every_key_of_the_schema_is_described_with_its_default_and_no_other() -> None:
@@ -82,3 +88,24 @@ def test_every_closure_is_described_with_its_constants_and_their_defaults() -> N
         ]
         assert all(text in found[name] for text in stated), name
         assert found[name].count("`") == 2 * len(stated), name
+
+
+def test_every_operator_is_described_with_its_arguments_and_their_defaults() -> None:
+    table = README.read_text(encoding="utf-8").partition("## Operators")[2]
+    found = {row[0]: row[1] for row in re.findall(r"^\| `([a-z0-9_]+)` \| ([^|]+) \|", table, re.M)}
+    expected = {name: described(path) for name, path in OPERATORS.items()}
+    missing = [f"| `{name}` | {arguments} |" for name, arguments in expected.items() if found.get(name) != arguments]
+    assert not missing, "rows that config/README.md lacks:\n" + "\n".join(missing)
+    assert found.keys() == expected.keys()
+
+
+def described(path: str) -> str:
+    """Return the arguments of an operator as they should stand in the table."""
+    module, _, cls = path.rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+    own = [parameters[key] for key in parameters if key not in ("dimension", "axes")]
+    return ", ".join(
+        f"`{value.name}` (required)" if value.default is value.empty else f"`{value.name}: {written(value.default)}`"
+        for value in own
+        if value.kind is value.KEYWORD_ONLY
+    )
