@@ -94,13 +94,13 @@ class AxialKernel(nn.Module):
         self.axis = axis
         self.heads = heads
         self.modes = modes
-        self.enter = _plain(width, width)
-        self.reduce = _plain(width, width)
+        self.enter = pointwise(width, width, variance=1 / width, bias=False)
+        self.reduce = pointwise(width, width, variance=1 / width, bias=False)
         self.norm = nn.LayerNorm(width)
         self.gate = pointwise(width, 2 * width, variance=1 / width)
         self.summarise = pointwise(width, width, variance=1 / (width * GELU_MEAN_SQUARE))
-        self.query = _plain(width, heads * key_width)
-        self.key = _plain(width, heads * key_width)
+        self.query = pointwise(width, heads * key_width, variance=1 / width, bias=False)
+        self.key = pointwise(width, heads * key_width, variance=1 / width, bias=False)
 
     def forward(self, averages: Tensor) -> Tensor:
         """Return the kernels `(batch, head, point, point)` of averages `(batch, point, channel)`."""
@@ -136,10 +136,3 @@ def apply_along(axis: int, kernels: Tensor, values: Tensor) -> Tensor:
     else:
         product = torch.matmul(kernels.unsqueeze(2), values.reshape(batch, heads, before, points, after))
     return product.view(values.shape)
-
-
-def _plain(in_channels: int, out_channels: int) -> nn.Linear:
-    """Return a linear map without bias which keeps the variance."""
-    layer = nn.Linear(in_channels, out_channels, bias=False)
-    nn.init.normal_(layer.weight, std=math.sqrt(1 / in_channels))
-    return layer

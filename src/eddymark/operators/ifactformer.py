@@ -65,14 +65,14 @@ class _ImplicitFactorizedTransformer(nn.Module):
         self.lift_in = pointwise(in_channels + walls, hidden, variance=1 / (in_channels + walls))
         self.lift_out = pointwise(hidden, width, variance=1 / (hidden * GELU_MEAN_SQUARE))
         self.norm = nn.LayerNorm(width)
-        self.value = _without_bias(width, heads * value, variance=1 / width)
+        self.value = pointwise(width, heads * value, variance=1 / width, bias=False)
         self.kernels = nn.ModuleList(
             AxialKernel(axis, width=width, heads=heads, key_width=key, modes=m)
             for axis, m in zip(self.axes, self.rotary_modes, strict=True)
         )
         merged = heads * value * (dimension if parallel else 1)
-        self.merge = _without_bias(merged, width, variance=1 / merged)
-        self.leave = _without_bias(width, width, variance=1 / (width * GELU_MEAN_SQUARE))
+        self.merge = pointwise(merged, width, variance=1 / merged, bias=False)
+        self.leave = pointwise(width, width, variance=1 / (width * GELU_MEAN_SQUARE), bias=False)
         # What all layers add has about the variance of the lifted field.
         self.project_in = pointwise(width, hidden, variance=0.5 / width)
         self.project_out = pointwise(hidden, out_channels, variance=START**2 / (hidden * GELU_MEAN_SQUARE))
@@ -129,12 +129,6 @@ class _ImplicitFactorizedTransformer(nn.Module):
                 shape = [1] * (2 + number) + [points] + [1] * (len(self.axes) - 1 - number)
                 channels.append(places.view(shape).expand(len(field), 1, *field.shape[2:]))
         return channels
-
-
-def _without_bias(in_channels: int, out_channels: int, *, variance: float) -> nn.Linear:
-    layer = nn.Linear(in_channels, out_channels, bias=False)
-    nn.init.normal_(layer.weight, std=variance**0.5)
-    return layer
 
 
 class ChainedFactorizedTransformer(_ImplicitFactorizedTransformer):

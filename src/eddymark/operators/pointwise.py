@@ -15,11 +15,12 @@ START = 0.1
 """Root mean square of the output before training, so that a surrogate starts near the physics it already knows."""
 
 
-def pointwise(in_channels: int, out_channels: int, *, variance: float) -> nn.Linear:
-    """Return a linear map of the trailing axis with normal weights of a given variance and zero bias."""
-    layer = nn.Linear(in_channels, out_channels)
+def pointwise(in_channels: int, out_channels: int, *, variance: float, bias: bool = True) -> nn.Linear:
+    """Return a linear map of the trailing axis with normal weights of a given variance and zero bias, or none."""
+    layer = nn.Linear(in_channels, out_channels, bias=bias)
     nn.init.normal_(layer.weight, std=math.sqrt(variance))
-    nn.init.zeros_(layer.bias)
+    if bias:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
