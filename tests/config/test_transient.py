@@ -77,8 +77,8 @@ def test_runs_are_counted_over_the_splits_test_first(tmp_path: Path) -> None:
         (
             "direct_numerical_simulation.points",
             [64, 64],
-            "initial_state.spectrum: expected a spectrum with 90% of its energy in the shells that the DNS resolves "
-            "(up to 21; choose more points), found mcwilliams with 88%",
+            "initial_state.peak_wavenumber: expected a mcwilliams spectrum with 90% of its energy in the shells that "
+            "the DNS resolves (up to 21; choose more points), found 3.0, with 88%",
         ),
     ],
 )
@@ -105,7 +105,8 @@ def test_the_measured_spectrum_is_refused_on_a_grid_without_its_modes(tmp_path: 
         load(tmp_path, eleven_meshes, flow=DECAYING | CUBE)
     (line,) = str(raised.value).splitlines()
     assert "90% of its energy in the shells that the DNS resolves (up to 21; choose more points)" in line
-    assert line.endswith("found comte_bellot_corrsin with 67%")
+    assert "initial_state.length_unit: expected a comte_bellot_corrsin spectrum" in line
+    assert line.endswith("found 8.89, with 67%")
     load(tmp_path, eleven_meshes, ("direct_numerical_simulation.points", [256] * 3), flow=DECAYING | CUBE)
 
 
@@ -133,6 +134,7 @@ def test_the_measured_spectrum_is_refused_on_a_grid_without_its_modes(tmp_path: 
         ("viscosity", 0, "viscosity: expected greater than 0, found 0"),
         ("sides", [0, "2pi"], "sides.0: expected greater than 0, found 0"),
         ("sides", [-1, "2pi"], "sides.0: expected greater than 0, found -1"),
+        ("sides", ["2pi", "-2pi"], "sides.1: expected greater than 0, found"),
     ],
 )
 def test_what_does_not_fit_a_steady_flow_is_one_line(tmp_path: Path, key: str, value: Any, line: str) -> None:

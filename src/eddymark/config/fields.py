@@ -17,9 +17,9 @@ PositiveInteger = Annotated[int, Field(ge=1, le=10**9)]
 def _length(value: Any) -> Any:
     """Read a box side such as `6.28`, `pi`, `2pi` or `4 pi` as a number."""
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.]*)\s*pi\s*", value)
+        match = re.fullmatch(r"\s*(-?)\s*(\d+\.?\d*|\.\d+|)\s*pi\s*", value)
         if match:
-            return float(match.group(1) or 1) * math.pi
+            return float(f"{match[1]}{match[2] or 1}") * math.pi
     return value
 
 

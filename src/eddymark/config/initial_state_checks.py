@@ -91,11 +91,13 @@ def _check_modes(state: InitialState, resolved: float, lowest: float) -> Iterato
     whole = held + sum(energy(shell) for shell in range(int(resolved) + 1, _FAR * int(resolved) + 1))
     share = held / whole if whole else 0.0
     if share < _SMALLEST_SHARE:
+        # What moves the spectrum along the shells, and what it was moved to.
+        key = "peak_wavenumber" if state.peak_wavenumber is not None else "length_unit"
         expected = (
-            f"a spectrum with {_SMALLEST_SHARE:.0%} of its energy in the shells that the DNS resolves (up to "
-            f"{resolved:g}; choose more points)"
+            f"a {state.spectrum} spectrum with {_SMALLEST_SHARE:.0%} of its energy in the shells that the DNS resolves "
+            f"(up to {resolved:g}; choose more points)"
         )
-        yield Problem(("initial_state", "spectrum"), expected, f"{state.spectrum} with {share:.0%}")
+        yield Problem(("initial_state", key), expected, f"{show(getattr(state, key))}, with {share:.0%}")
 
 
 def _shape(state: InitialState, lowest: float) -> Callable[[int], float]:
