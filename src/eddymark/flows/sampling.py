@@ -220,7 +220,9 @@ class _Sampler:
         """Keep what is wanted of an output, and return the interval that begins with it."""
         rate = self._courant_rate(spectrum)
         if not math.isfinite(rate):
-            raise EddymarkError(f"DNS of {self.name} is not finite at output {output}; lower courant_number")
+            raise EddymarkError(
+                f"DNS of {self.name} is not finite at output {output}; lower courant_number or sampling.interval"
+            )
         length = self.flow.configuration.interval
         steps = self.integration.steps(torch.tensor([rate], dtype=torch.float64), length)
         self._keep(batch, output, spectrum)
@@ -314,6 +316,6 @@ def _finer(steps: int, before: float, reached: float, limit: float, *, where: st
     if not np.isfinite(reached) or reached > 10 * limit:
         raise EddymarkError(
             f"{where}: unstable time step, Courant number {before:.3g} before the interval and {reached:.3g} after it; "
-            "lower courant_number"
+            "lower courant_number or sampling.interval"
         )
     return int(np.ceil(1.1 * steps * reached / limit))
