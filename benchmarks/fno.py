@@ -64,9 +64,7 @@ def same_in_neuraloperator(mine: FourierNeuralOperator, in_channels: int, out_ch
             other.bias.copy_(own.bias)
         for beside, skip in zip(mine.pointwise, theirs.fno_blocks.fno_skips, strict=True):
             skip.conv.weight.copy_(beside.weight[..., None])
-        for beside, convolution, other in zip(
-            mine.pointwise, mine.convolutions, theirs.fno_blocks.convs, strict=True
-        ):
+        for beside, convolution, other in zip(mine.pointwise, mine.convolutions, theirs.fno_blocks.convs, strict=True):
             # Their bias belongs to the convolution. Their modes are in ascending order −m … m.
             other.bias.copy_(beside.bias.view_as(other.bias))
             weight = torch.view_as_complex(convolution.weight)

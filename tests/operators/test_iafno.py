@@ -91,9 +91,8 @@ def test_without_thresholds_it_is_one_matrix_for_all_modes() -> None:
     with torch.no_grad():
         convolution.weight.copy_(torch.view_as_real(product))
     values = torch.randn(10, 8, 2, 3, dtype=torch.float64)
-    zero = torch.zeros_like(values)
-    result = to_grid(mix(to_spectrum(values, (2, 3))), (2, 3), zero)
-    torch.testing.assert_close(result, convolution(values, zero), rtol=0, atol=1e-13)
+    result = to_grid(mix(to_spectrum(values, (2, 3))), (2, 3), values.shape[:-2])
+    torch.testing.assert_close(result, convolution(values), rtol=0, atol=1e-13)
 
 
 def test_a_high_threshold_leaves_a_map_within_patches() -> None:

@@ -152,5 +152,5 @@ class ImplicitAdaptiveFourierNeuralOperator(nn.Module):
         # Amplitudes of a field with rms 1 become coefficients with rms 1.
         scale = math.sqrt(math.prod(2 * m + 1 for m in self.modes))
         coefficients = self.mix(to_spectrum(normalised, self.modes) * scale) / scale
-        values = to_grid(coefficients, self.modes, values + normalised)
+        values = to_grid(coefficients, self.modes, values.shape[:-2], beside=values + normalised)
         return values + self.hidden_out(F.gelu(self.hidden_in(self.norm_out(values))))
