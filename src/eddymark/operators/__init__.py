@@ -7,5 +7,10 @@ OPERATORS: dict[str, str] = {
     "tno": "eddymark.operators.tno.TransformerNeuralOperator",
     "iafno": "eddymark.operators.iafno.ImplicitAdaptiveFourierNeuralOperator",
     "transform_once": "eddymark.operators.transform_once.TransformOnce",
+    "ffno": "eddymark.operators.ffno.FactorisedFourierNeuralOperator",
+    "ifno": "eddymark.operators.ifno.ImplicitFourierNeuralOperator",
+    "ufno": "eddymark.operators.ufno.UFourierNeuralOperator",
+    "iufno": "eddymark.operators.iufno.ImplicitUFourierNeuralOperator",
+    "fifno": "eddymark.operators.fifno.FactorisedImplicitFourierNeuralOperator",
     "convolutional": "eddymark.operators.convolutional.ConvolutionalNetwork",
 }
