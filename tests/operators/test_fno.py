@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import cast
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.fno import kept_modes, same_in_neuraloperator
 from eddymark.operators.fno import FourierNeuralOperator
 from eddymark.operators.spectral_convolution import SpectralConvolution
+from tests.operators.fourier_reference import pointwise, projected, spectral
 
 CASES = [
     pytest.param((16, 12), (3, 5), id="2-D"),
@@ -27,34 +30,14 @@ def network(modes: tuple[int, ...], *, layers: int = 3, seed: int = 0) -> Fourie
     return net
 
 
-def kept_modes(modes: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the wave vectors in the order of the weights: last axis slowest, first axis fastest."""
-    axes = [[*range(m + 1), *range(-m, 0)] for m in modes[:-1]] + [[*range(modes[-1] + 1)]]
-    return [tuple(reversed(k)) for k in itertools.product(*reversed(axes))]
-
-
 def reference(net: FourierNeuralOperator, field: Tensor) -> Tensor:
     """The network written with full transforms, one mode at a time."""
-    dimension = len(net.modes)
-    axes = tuple(range(-dimension, 0))
-
-    def pointwise(layer: nn.Linear, values: Tensor) -> Tensor:
-        bias = layer.bias.view(-1, *[1] * dimension)
-        return torch.einsum("oi,bi...->bo...", layer.weight, values) + bias
-
     values = pointwise(net.lift, field)
     for index, (convolution, beside) in enumerate(zip(net.convolutions, net.pointwise, strict=True)):
-        spectrum = torch.fft.rfftn(values, dim=axes, norm="forward")
-        product = torch.zeros_like(spectrum)
-        weight = torch.view_as_complex(convolution.weight)
-        for number, k in enumerate(kept_modes(net.modes)):
-            at = (slice(None), slice(None), *k)
-            product[at] = torch.einsum("bi,io->bo", spectrum[at], weight[number])
-        inverse = torch.fft.irfftn(product, s=values.shape[2:], dim=axes, norm="forward")
-        values = inverse + pointwise(beside, values)
+        values = spectral(cast(SpectralConvolution, convolution), values) + pointwise(beside, values)
         if index < len(net.convolutions) - 1:
             values = F.gelu(values)
-    return pointwise(net.project_out, F.gelu(pointwise(net.project_in, values)))
+    return projected(net, values)
 
 
 def band_limited(points: tuple[int, ...], highest: int, *, channels: int = 3) -> Tensor:
@@ -180,6 +163,36 @@ def test_equals_the_convolution_of_neuraloperator() -> None:
     beside = torch.zeros(*reversed(points), 2, 4)
     result = mine(field.permute(4, 3, 2, 0, 1).contiguous(), beside).permute(3, 4, 2, 1, 0)
     torch.testing.assert_close(result, theirs(field), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("points", "modes"), CASES)
+def test_equals_the_network_of_neuraloperator(points: tuple[int, ...], modes: tuple[int, ...]) -> None:
+    pytest.importorskip("neuralop")
+    torch.manual_seed(0)
+    mine = FourierNeuralOperator(3, 2, dimension=len(modes), width=6, modes=modes, layers=3)
+    theirs = same_in_neuraloperator(mine, 3, 2)
+    assert sum(p.numel() * (2 if p.is_complex() else 1) for p in theirs.parameters()) == sum(
+        p.numel() for p in mine.parameters()
+    )
+    inputs = [torch.randn(2, 3, *points, requires_grad=True) for _ in range(2)]
+    inputs[1].data.copy_(inputs[0].data)
+    outputs = mine(inputs[0]), theirs(inputs[1])
+    scale = float(outputs[0].detach().square().mean().sqrt())
+    torch.testing.assert_close(outputs[0] / scale, outputs[1] / scale, rtol=0, atol=1e-5)
+    for output in outputs:
+        (output / scale).square().sum().backward()
+    pairs = [(inputs[0].grad, inputs[1].grad)]
+    for index, beside in enumerate(mine.pointwise):
+        skip, convolution = theirs.fno_blocks.fno_skips[index], theirs.fno_blocks.convs[index]
+        pairs.append((cast(nn.Linear, beside).weight.grad, skip.conv.weight.grad[..., 0]))
+        weight = cast(SpectralConvolution, mine.convolutions[index]).weight.grad
+        gradient = torch.view_as_real(convolution.weight.tensor.grad)
+        at = [(*(m + i for m, i in zip(modes[:-1], k[:-1], strict=True)), k[-1]) for k in kept_modes(modes)]
+        pairs.append((weight, torch.stack([gradient[(slice(None), slice(None), *k)] for k in at])))
+    for own, other in pairs:
+        assert own is not None
+        assert other is not None
+        torch.testing.assert_close(own / own.abs().max(), other / own.abs().max(), rtol=0, atol=1e-5)
 
 
 def test_inference_is_deterministic_and_leaves_training_possible() -> None:
