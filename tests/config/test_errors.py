@@ -14,6 +14,7 @@ from tests.small_experiment import ABSENT, write_experiment
 
 FLOW = "flows/kolmogorov.yaml"
 FNO = "surrogates/fno.yaml"
+OPERATOR_NAMES = ", ".join(sorted(OPERATORS))
 HYBRID = "surrogates/hybrid.yaml"
 FITTED = "surrogates/fitted_viscosity.yaml"
 OPERATOR_NAMES = ", ".join(sorted(OPERATORS))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from eddymark.errors import EddymarkError
@@ -12,6 +14,7 @@ from eddymark.operators.build import build_operator
 
 SIZES: dict[str, Any] = {"in_channels": 4, "out_channels": 3, "dimension": 3}
 FNO = {"width": 4, "modes": 2}
+REPOSITORY = Path(__file__).parents[2]
 NAMES = ", ".join(sorted(OPERATORS))
 
 
@@ -38,6 +41,38 @@ def test_operator_of_another_library_is_built_from_its_path() -> None:
     operator = build_operator("neuralop.models.FNO", arguments, **SIZES, points=(8, 8, 8))
     assert operator(torch.randn(2, 4, 8, 8, 8)).shape == (2, 3, 8, 8, 8)
     assert all(isinstance(value, Tensor) for value in operator.state_dict().values())
+
+
+@pytest.mark.parametrize("name", ["neuralop_fno", "neuralop_tfno", "neuralop_uno"])
+def test_shipped_operators_of_neuraloperator_commute_with_translations_and_train(name: str) -> None:
+    pytest.importorskip("neuralop")
+    described = yaml.safe_load((REPOSITORY / f"config/surrogates/{name}.yaml").read_text(encoding="utf-8"))["operator"]
+    torch.manual_seed(0)
+    sizes = {"in_channels": 3, "out_channels": 2, "dimension": 2, "points": (32, 32)}
+    operator = build_operator(described["type"], described["arguments"], **sizes)
+    field = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        output, moved = operator(field), operator(field.roll((3, 5), (2, 3)))
+    torch.testing.assert_close(moved / output.std(), output.roll((3, 5), (2, 3)) / output.std(), rtol=0, atol=1e-4)
+    wanted = field[:, :2].roll(1, 2)
+    optimiser = torch.optim.Adam(operator.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(20):
+        optimiser.zero_grad()
+        loss = (operator(field) - wanted).square().mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(isinstance(value, Tensor) for value in operator.state_dict().values())
+
+
+def test_arguments_of_a_class_that_hands_them_on_are_those_of_the_next_one() -> None:
+    # neuralop's TFNO takes anything, which would hide mistakes and the channels that it needs.
+    pytest.importorskip("neuralop")
+    arguments = {"n_mode": [5, 5], "hidden_channels": 4}
+    with pytest.raises(EddymarkError, match=r"n_mode: .* did you mean n_modes"):
+        build_operator("neuralop.models.TFNO", arguments, in_channels=3, out_channels=2, dimension=2)
 
 
 def test_trial_does_not_change_the_operator() -> None:

@@ -2,15 +2,15 @@
 
 OPERATORS: dict[str, str] = {
     "fno": "eddymark.operators.fno.FourierNeuralOperator",
-    "ifactformer_o": "eddymark.operators.ifactformer.ChainedFactorizedTransformer",
-    "ifactformer_m": "eddymark.operators.ifactformer.ParallelFactorizedTransformer",
-    "tno": "eddymark.operators.tno.TransformerNeuralOperator",
-    "iafno": "eddymark.operators.iafno.ImplicitAdaptiveFourierNeuralOperator",
-    "transform_once": "eddymark.operators.transform_once.TransformOnce",
     "ffno": "eddymark.operators.ffno.FactorisedFourierNeuralOperator",
     "ifno": "eddymark.operators.ifno.ImplicitFourierNeuralOperator",
     "ufno": "eddymark.operators.ufno.UFourierNeuralOperator",
     "iufno": "eddymark.operators.iufno.ImplicitUFourierNeuralOperator",
     "fifno": "eddymark.operators.fifno.FactorisedImplicitFourierNeuralOperator",
+    "ifactformer_o": "eddymark.operators.ifactformer.ChainedFactorizedTransformer",
+    "ifactformer_m": "eddymark.operators.ifactformer.ParallelFactorizedTransformer",
+    "tno": "eddymark.operators.tno.TransformerNeuralOperator",
+    "iafno": "eddymark.operators.iafno.ImplicitAdaptiveFourierNeuralOperator",
+    "transform_once": "eddymark.operators.transform_once.TransformOnce",
     "convolutional": "eddymark.operators.convolutional.ConvolutionalNetwork",
 }

@@ -156,14 +156,20 @@ def _makes_modules(found: Any) -> bool:
 
 def _parameters(constructor: Callable[..., nn.Module], type: str) -> dict[str, inspect.Parameter]:
     # A class is asked for its __init__: some libraries hide it behind a __new__ or a metaclass that
-    # takes anything.
-    function = constructor.__init__ if inspect.isclass(constructor) else constructor
+    # takes anything. One that takes anything itself hands it on to the next class.
+    functions: list[Callable[..., Any]] = [constructor]
+    if inspect.isclass(constructor):
+        functions = [vars(each)["__init__"] for each in constructor.__mro__ if "__init__" in vars(each)]
     try:
-        parameters = dict(inspect.signature(function).parameters)
+        found = [dict(inspect.signature(function).parameters) for function in functions]
     except (TypeError, ValueError) as error:
         raise OperatorError(type, Problem(("type",), "a torch.nn.Module", show(type))) from error
-    parameters.pop("self", None)
-    return parameters
+    for parameters in found:
+        parameters.pop("self", None)
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = [parameters for parameters in found if any(p.kind not in variable for p in parameters.values())]
+    takes_anything = {p.kind for p in found[0].values()} == set(variable)
+    return named[0] if named and takes_anything else found[0]
 
 
 def _try(operator: nn.Module, type: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
