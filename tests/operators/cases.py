@@ -53,6 +53,10 @@ CASES: dict[str, Case] = {
     "iufno": Case({"width": 5, "modes": 3, "layers": 3}, equivariant_shift=4, dead=("convolution",)),
     "fifno": Case({"width": 5, "modes": 3, "layers": 3}, dead=("convolution",)),
     "convolutional": Case({"width": 6, "layers": 3}),
+    "unet": Case({"width": 4, "levels": 2}, equivariant_shift=2),
+    "continuous_unet": Case({"width": 4, "points": 4, "levels": 2}, {2: (16, 12), 3: (8, 4, 4)}, equivariant_shift=2),
+    # A ReLU of so narrow a network may be zero everywhere, and with it what leads to its channel.
+    "dilated_resnet": Case({"width": 8, "blocks": 2}, dead=("blocks",)),
 }
 
 

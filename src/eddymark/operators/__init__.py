@@ -13,4 +13,7 @@ OPERATORS: dict[str, str] = {
     "iafno": "eddymark.operators.iafno.ImplicitAdaptiveFourierNeuralOperator",
     "transform_once": "eddymark.operators.transform_once.TransformOnce",
     "convolutional": "eddymark.operators.convolutional.ConvolutionalNetwork",
+    "unet": "eddymark.operators.unet.UNet",
+    "continuous_unet": "eddymark.operators.continuous_unet.ContinuousUNet",
+    "dilated_resnet": "eddymark.operators.dilated_resnet.DilatedResidualNetwork",
 }
