@@ -55,6 +55,13 @@ CASES: dict[str, Case] = {
     "convolutional": Case({"width": 6, "layers": 3}),
     "unet": Case({"width": 4, "levels": 2}, equivariant_shift=2),
     "continuous_unet": Case({"width": 4, "points": 4, "levels": 2}, {2: (16, 12), 3: (8, 4, 4)}, equivariant_shift=2),
+    "mgno": Case({"width": 4, "layers": 2, "levels": 3, "post_smoothing_steps": 1}, equivariant_shift=4),
+    "sinenet": Case({"width": 4, "waves": 2, "levels": 2}, equivariant_shift=2),
+    "lsm": Case(
+        {"width": 4, "levels": 2, "patch_size": 2, "tokens": 2, "basis": 3, "heads": 2},
+        {2: (16, 12), 3: (8, 4, 12)},
+        equivariant_shift=4,
+    ),
     # A ReLU of so narrow a network may be zero everywhere, and with it what leads to its channel.
     "dilated_resnet": Case({"width": 8, "blocks": 2}, dead=("blocks",)),
 }

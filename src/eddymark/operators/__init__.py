@@ -15,5 +15,8 @@ OPERATORS: dict[str, str] = {
     "convolutional": "eddymark.operators.convolutional.ConvolutionalNetwork",
     "unet": "eddymark.operators.unet.UNet",
     "continuous_unet": "eddymark.operators.continuous_unet.ContinuousUNet",
+    "mgno": "eddymark.operators.mgno.MultigridNeuralOperator",
+    "sinenet": "eddymark.operators.sinenet.SineNet",
+    "lsm": "eddymark.operators.lsm.LatentSpectralModel",
     "dilated_resnet": "eddymark.operators.dilated_resnet.DilatedResidualNetwork",
 }

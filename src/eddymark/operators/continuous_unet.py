@@ -17,7 +17,7 @@ _TOLERANCE = 1e-6
 
 
 def smoothed(values: Tensor, nodes: Sequence[float], *, factor: float = 1.0) -> Tensor:
-    """Return the convolution with a cubic B-spline, on a grid with `factor` times the points, `(batch, *grid, channel)`.
+    """Return the convolution with a cubic B-spline on a grid with `factor` times the points.
 
     Arguments:
         values: `(batch, *grid, channel)`.
@@ -34,11 +34,11 @@ def smoothed(values: Tensor, nodes: Sequence[float], *, factor: float = 1.0) -> 
 
 
 class SplineConvolution(nn.Module):
-    """Convolution with a kernel in physical units, (K v)(x) = Σ_m w_m ∫ B((x + m δ − y)/δ) v(y) dy/δ^d, m ∈ {−1, 0, 1}^d.
+    """Convolution with a kernel in physical units, (K v)(x) = Σ_m w_m ∫ B((x + m δ − y)/δ) v(y) dy/δ^d.
 
-    B is a product of cubic B-splines. The integral is the trapezoidal sum over the grid; since the nodes m δ are grid
-    points, it is taken once for all m, and the rest is a convolution with dilation δ/h: as fast on every grid as on the
-    coarsest one.
+    m runs over {−1, 0, 1}^d. B is a product of cubic B-splines. The integral is the trapezoidal sum over the grid;
+    since the nodes m δ are grid points, it is taken once for all m, and the rest is a convolution with dilation δ/h: as
+    fast on every grid as on the coarsest one.
 
     Arguments:
         in_channels, out_channels: numbers of channels.
@@ -80,8 +80,8 @@ class ContinuousUNet(nn.Module):
     """U-Net whose weights describe the same operator on every grid, to which its output converges.
 
     As `unet`, but level j has kernels K v(x) = Σ_m w_m ∫ B((x + 2^j m δ − y)/(2^j δ)) v(y) dy/(2^j δ)^d with nodes
-    m ∈ {−1, 0, 1}^d and cubic B-splines B, by the trapezoidal rule; the integrals of B with width 2^{j+1} δ, taken at the
-    points of the other grid, also lead from level j to j + 1 and back. Norms over the sample are averages over the
+    m ∈ {−1, 0, 1}^d and cubic B-splines B, by the trapezoidal rule; the integrals of B with width 2^{j+1} δ, taken at
+    the points of the other grid, also lead from level j to j + 1 and back. Norms over the sample are averages over the
     volume. δ is the shortest side over `points`; on a grid of that spacing h = δ kernels have the 3^d points of `unet`,
     and the error falls with the fourth power of h/δ.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,9 +17,9 @@ DILATIONS = (1, 2, 4, 8, 4, 2, 1)
 class DilatedResidualNetwork(nn.Module):
     """Dilated residual network: encoder, blocks v ← v + R_7(… R_2(R_1(v))), decoder.
 
-    R_i(v) = ReLU(w_i ∗ v + b_i) with kernels of 3^d points at distances 1, 2, 4, 8, 4, 2, 1 in grid spacings; encoder and
-    decoder are convolutions of 3^d neighbouring points. Everything is periodic; no norms. Kernels that reach around a
-    small box see points of the same place twice.
+    R_i(v) = ReLU(w_i ∗ v + b_i) with kernels of 3^d points at distances 1, 2, 4, 8, 4, 2, 1 in grid spacings; encoder
+    and decoder are convolutions of 3^d neighbouring points. Everything is periodic; no norms. Kernels that reach around
+    a small box see points of the same place twice.
 
     Arguments:
         in_channels, out_channels: numbers of channels.
@@ -45,7 +47,6 @@ class DilatedResidualNetwork(nn.Module):
             for number, dilation in enumerate(DILATIONS):
                 # A gain of two keeps the mean square through ReLU; that of the sum of all branches is one.
                 gain = 2.0 if number < len(DILATIONS) - 1 else 2.0 / blocks
-                # The first layer sees what has not gone through a ReLU.
                 layers.append(PeriodicConvolution(width, width, dimension=dimension, gain=gain, dilation=dilation))
             self.blocks.append(layers)
         self.decode = PeriodicConvolution(width, out_channels, dimension=dimension, gain=START**2 / 2)
@@ -55,7 +56,7 @@ class DilatedResidualNetwork(nn.Module):
         values = self.encode(channels_last(field))
         for block in self.blocks:
             branch = values
-            for layer in block:
+            for layer in cast(nn.ModuleList, block):
                 branch = F.relu(layer(branch))
             values = values + branch
         return channels_second(self.decode(values))

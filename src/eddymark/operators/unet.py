@@ -13,7 +13,7 @@ class UNet(nn.Module):
     """U-Net: blocks on ever coarser grids, then back, each time beside what the grid had on the way down.
 
     d_0 = B_0(u), d_j = B_j(P d_{j−1}); e_J = d_J, e_j = C_j([d_j, I e_{j+1}]); the output is a pointwise linear map of
-    e_0. B and C are two 3^d convolutions, each followed by a norm over the sample and GELU; P averages over 2^d points, I
+    e_0. B and C are two convolutions, each followed by a norm over the sample and GELU; P averages over 2^d points, I
     interpolates linearly; level j has 2^j times the width. Everything is periodic.
 
     Arguments:

@@ -75,8 +75,8 @@ def check_points(points: Sequence[int], dimension: int, multiple: int) -> None:
 class UNetBody(nn.Module):
     """The grids of a U-Net: d_0 = B_0(v), d_j = B_j(P d_{j−1}); e_J = L_J(d_J), e_j = C_j([L_j(d_j), I e_{j+1}]).
 
-    B and C are blocks of two convolutions; P is `coarser`, I is `finer` and L is `across`, which other networks override.
-    Channels double from grid to grid.
+    B and C are blocks of two convolutions; P is `coarser`, I is `finer` and L is `across`, which other networks
+    override.
 
     Arguments:
         convolution: makes a convolution from its level and its numbers of channels.
