@@ -62,6 +62,22 @@ CASES: dict[str, Case] = {
         {2: (16, 12), 3: (8, 4, 12)},
         equivariant_shift=4,
     ),
+    # In so small a window there are few distances, at which many ReLUs of the network of distances are zero.
+    "scot": Case(
+        {
+            "width": 4,
+            "levels": 2,
+            "layers": 2,
+            "heads": 1,
+            "patch_size": 2,
+            "window_size": 2,
+            "skip_blocks": 1,
+            "kernel_size": 3,
+        },
+        {2: (16, 24), 3: (8, 8, 16)},
+        equivariant_shift=8,
+        dead=("position",),
+    ),
     # A ReLU of so narrow a network may be zero everywhere, and with it what leads to its channel.
     "dilated_resnet": Case({"width": 8, "blocks": 2}, dead=("blocks",)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ def smoothed(values: Tensor, nodes: Sequence[float], *, factor: float = 1.0) -> 
 
 
 class SplineConvolution(nn.Module):
-    """Convolution with a kernel in physical units, (K v)(x) = Σ_m w_m ∫ B((x + m δ − y)/δ) v(y) dy/δ^d.
+    """Convolution with a kernel in physical units, (K v)(x) = W v(x) + Σ_m w_m ∫ B((x + m δ − y)/δ) v(y) dy/δ^d.
 
     m runs over {−1, 0, 1}^d. B is a product of cubic B-splines. The integral is the trapezoidal sum over the grid;
     since the nodes m δ are grid points, it is taken once for all m, and the rest is a convolution with dilation δ/h: as
@@ -50,14 +51,16 @@ class SplineConvolution(nn.Module):
         self.nodes = tuple(nodes)
         # B-splines on all points of a grid with spacing δ keep 1/2 of the variance of white noise per axis.
         self.convolution = PeriodicConvolution(
-            in_channels, out_channels, dimension=len(self.nodes), gain=2.0 ** len(self.nodes)
+            in_channels, out_channels, dimension=len(self.nodes), gain=0.5 * 2.0 ** len(self.nodes)
         )
+        self.beside = nn.Linear(in_channels, out_channels, bias=False)
+        nn.init.normal_(self.beside.weight, std=math.sqrt(0.5 / in_channels))
 
     def forward(self, values: Tensor) -> Tensor:
         """Map `(batch, *grid, in)` to `(batch, *grid, out)`."""
         spacings = [round(n / count) for n, count in zip(values.shape[1:-1], self.nodes, strict=True)]
         result: Tensor = self.convolution(smoothed(values, self.nodes), dilation=spacings)
-        return result
+        return result + self.beside(values)
 
 
 class _SplineBody(UNetBody):
@@ -79,11 +82,11 @@ class _SplineBody(UNetBody):
 class ContinuousUNet(nn.Module):
     """U-Net whose weights describe the same operator on every grid, to which its output converges.
 
-    As `unet`, but level j has kernels K v(x) = Σ_m w_m ∫ B((x + 2^j m δ − y)/(2^j δ)) v(y) dy/(2^j δ)^d with nodes
-    m ∈ {−1, 0, 1}^d and cubic B-splines B, by the trapezoidal rule; the integrals of B with width 2^{j+1} δ, taken at
-    the points of the other grid, also lead from level j to j + 1 and back. Norms over the sample are averages over the
-    volume. δ is the shortest side over `points`; on a grid of that spacing h = δ kernels have the 3^d points of `unet`,
-    and the error falls with the fourth power of h/δ.
+    As `unet`, but level j has kernels K v(x) = W v(x) + Σ_m w_m ∫ B((x + 2^j m δ − y)/(2^j δ)) v(y) dy/(2^j δ)^d with
+    nodes m ∈ {−1, 0, 1}^d and cubic B-splines B, by the trapezoidal rule; the integrals of B with width 2^{j+1} δ,
+    taken at the points of the other grid, also lead from level j to j + 1 and back. Norms over the sample are averages
+    over the volume. δ is the shortest side over `points`; on a grid of that spacing h = δ kernels have the 3^d points
+    of `unet`, and the error falls with the fourth power of h/δ.
 
     Arguments:
         in_channels, out_channels: numbers of channels.

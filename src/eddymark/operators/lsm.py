@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eddymark.operators.cells import cut, joined
 from eddymark.operators.periodic_convolution import PeriodicConvolution, channels_last, channels_second
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, START, pointwise
 from eddymark.operators.unet_body import UNetBody, check_points, check_sizes
@@ -41,14 +42,10 @@ class NeuralSpectralBlock(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Map `(batch, *grid, width)` to the same shape; the grid has multiples of the patches' points."""
-        batch, *grid, width = values.shape
-        dimension, heads = len(grid), self.tokens.shape[0]
-        split = [size for points in grid for size in (points // self.patch_size, self.patch_size)]
-        # (batch, patches along each axis, points along each axis, channel)
-        order = (0, *range(1, 2 * dimension, 2), *range(2, 2 * dimension + 1, 2), 2 * dimension + 1)
-        patches = values.reshape(batch, *split, width).permute(order)
-        shape = patches.shape
-        points = patches.reshape(-1, self.patch_size**dimension, width)
+        grid = values.shape[1:-1]
+        sizes = (self.patch_size,) * len(grid)
+        heads = self.tokens.shape[0]
+        points = cut(values, sizes)
 
         def by_head(vectors: Tensor) -> Tensor:
             return vectors.unflatten(-1, (heads, -1)).transpose(1, 2)
@@ -58,11 +55,7 @@ class NeuralSpectralBlock(nn.Module):
         latent = queries + F.scaled_dot_product_attention(queries, by_head(keys), by_head(contents))
         latent = by_head(self._series(latent.transpose(1, 2).flatten(2)))
         decoded = F.scaled_dot_product_attention(by_head(self.queries(points)), latent, latent)
-        changed = patches + decoded.transpose(1, 2).reshape(shape)
-        inverse = [0] * len(order)
-        for place, axis in enumerate(order):
-            inverse[axis] = place
-        return changed.permute(inverse).reshape(values.shape)
+        return joined(points + decoded.transpose(1, 2).flatten(2), grid, sizes)
 
     def _series(self, tokens: Tensor) -> Tensor:
         """Return tokens plus the trigonometric series, `(patch, token, channel)`."""

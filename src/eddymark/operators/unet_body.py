@@ -27,7 +27,7 @@ class SampleNorm(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Map `(batch, *grid, channel)` to the same shape."""
-        return F.layer_norm(values, values.shape[1:]) * self.weight + self.bias
+        return torch.addcmul(self.bias, F.layer_norm(values, values.shape[1:]), self.weight)
 
 
 class ConvolutionBlock(nn.Module):
