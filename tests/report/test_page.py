@@ -131,8 +131,8 @@ def test_the_verdicts_follow_from_the_scores(outline: Outline) -> None:
     )
     assert "at the lower cost of the best LES (0.0110 s) no learned model is affordable" in outline.text
     assert (
-        "Not ranked, because rollouts failed and scores would be those of survivors only: smagorinsky (2 of 4 "
-        "survived, median failure at 2.50 turnover times, spectrum error of the survivors 0.39 "
+        "Not ranked, because rollouts failed: smagorinsky (2 of 4 "
+        "survived, median failure at 2.50 turnover times, spectrum error of those that did not blow up 0.39 "
         "[0.37, 0.42] decades) and fno_one_step (0 of 4 survived, median failure at 3.50 turnover times)"
         in outline.text
     )
@@ -156,12 +156,12 @@ def test_the_comparison_shows_the_scores_of_every_stepper(outline: Outline, tree
             assert any(shown in row[1] for row in rows), (flow, fake.name, shown, rows)
 
 
-def test_scores_of_survivors_carry_their_mark_in_table_and_figures(outline: Outline, folder: Path) -> None:
+def test_scores_of_models_with_failures_carry_their_mark_in_table_and_figures(outline: Outline, folder: Path) -> None:
     compared = [row for row in outline.rows if len(row) == 16]
     assert [row[0].split()[0] for row in compared if "†" in row[1]] == ["smagorinsky"]
     failed = {fake.name for fakes in STEPPERS.values() for fake in fakes if fake.failures}
     assert {row[0].split()[0] for row in compared if "†" in row[11]} == failed
-    assert outline.text.count("† Scores of survivors only") == 2
+    assert outline.text.count("† Rollouts failed, so it is not ranked: averages leave out those that blew up") == 2
     for figure in ("spectra", "cost", "error-growth", "densities"):
         drawing = (folder / "figures" / f"kolmogorov-{figure}.svg").read_text(encoding="utf-8")
         assert "<!-- smagorinsky (LES) † -->" in drawing, figure

@@ -112,7 +112,7 @@ def test_the_halves_of_the_sampled_period_leave_the_spin_up_out(flow: FlowResult
     assert replace(flow.data, budget=budget).energy_of_halves(start=5.0) == pytest.approx((2.5, 5.5))
 
 
-def test_scores_of_survivors_are_marked(flow: FlowResults) -> None:
+def test_scores_of_models_with_failures_are_marked(flow: FlowResults) -> None:
     rows = [model("a", 1, 2), model("b", 3, 4, survived=1), model("c", 5, 6, survived=1)]
     assert column(rows, "Spectrum error").cell(rows[0]).text == "1.5 [1.0, 2.0]"
     assert column(rows, "Spectrum error").cell(rows[1]).text == "3.5 [3.0, 4.0] †"

@@ -108,8 +108,11 @@ class Standing:
         return self.cost_batch if math.isfinite(self.cost_batch.value) else self.cost_single
 
     @property
-    def survivors_only(self) -> bool:
-        """Whether rollouts failed, so that averages are over what survived: a biased sample, which is not ranked."""
+    def has_failures(self) -> bool:
+        """Whether rollouts failed, so that it is not ranked.
+
+        Its averages hold rollouts that left the range of the DNS, and leave out those that blew up.
+        """
         return self.survived < self.rollouts
 
     @property
@@ -157,7 +160,7 @@ def displayed(standings: Iterable[Standing]) -> list[Standing]:
     """Return the rows as tables show them: DNS, who is ranked, who is not, controls."""
 
     def place(row: Standing) -> tuple[bool, ...]:
-        return row.kind != "floor", row.kind == "control", row.survivors_only or row.fewer_shells is not None
+        return row.kind != "floor", row.kind == "control", row.has_failures or row.fewer_shells is not None
 
     return sorted(standings, key=place)
 

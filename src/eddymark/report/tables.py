@@ -33,7 +33,7 @@ from eddymark.report.standings import (
 )
 from eddymark.report.text import DASH, KINDS, count, duration, interval, number, size
 
-SURVIVORS = "†"
+FAILURES = "†"
 """Marks a score from which failed rollouts are missing."""
 CHANCE = "(chance)"
 
@@ -123,7 +123,7 @@ def columns(
 
 
 def _mark(row: Standing, estimate: Estimate) -> str:
-    return f" {SURVIVORS}" if row.survivors_only and math.isfinite(estimate.value) else ""
+    return f" {FAILURES}" if row.has_failures and math.isfinite(estimate.value) else ""
 
 
 def _separated_best(standings: Sequence[Standing], score: Score) -> str | None:
@@ -214,7 +214,7 @@ def failures(flow: FlowResults) -> pd.DataFrame:
                         "kind": KINDS[stepper.kind],
                         "seed": "" if stepper.seed is None else str(stepper.seed),
                         "trajectory": trajectory,
-                        "time": float(time),
+                        "time": round(float(time), 9),
                         "cause": "" if causes is None else str(causes[trajectory]),
                     }
                 )

@@ -51,7 +51,7 @@ def verdict(
     """Compare the best learned model with the best LES.
 
     A difference counts only if the 95 % intervals do not overlap. A stepper of which a rollout failed cannot
-    win, as its averages are those of the rollouts that did well.
+    win: its averages lack the rollouts that blew up.
 
     Arguments:
         standings: one row per stepper.
@@ -294,17 +294,17 @@ def _controls(standings: Sequence[Standing], ranked: Sequence[Standing], catcher
 
 
 def _excluded(standings: Sequence[Standing], clock: str) -> str:
-    lost = [row for row in standings if row.kind in COMPETING and row.survivors_only]
+    lost = [row for row in standings if row.kind in COMPETING and row.has_failures]
     if not lost:
         return ""
     names = []
     for row in lost:
         facts = [f"{row.survived} of {row.rollouts} survived"]
         facts.append(f"median failure at {number(row.failure_time)} {clock}s")
-        if row.survived and math.isfinite(row[SPECTRUM].value):
-            facts.append(f"{SPECTRUM.title} of the survivors {interval(row[SPECTRUM])} {SPECTRUM.unit}")
+        if math.isfinite(row[SPECTRUM].value):
+            facts.append(f"{SPECTRUM.title} of those that did not blow up {interval(row[SPECTRUM])} {SPECTRUM.unit}")
         names.append(f"{row.name} ({', '.join(facts)})")
-    return f"not ranked, because rollouts failed and scores would be those of survivors only: {enumeration(names)}"
+    return f"not ranked, because rollouts failed: {enumeration(names)}"
 
 
 def _coarser(standings: Sequence[Standing]) -> str:
@@ -321,7 +321,7 @@ def _headroom(standings: Sequence[Standing], no_model: str | None) -> tuple[str,
     if row is None:
         return "headroom unknown: the experiment has no LES without a closure", False
     estimate = row[SPECTRUM]
-    if row.survivors_only:
+    if row.has_failures:
         alive = f"only {row.survived} of {row.rollouts} rollouts" if row.survived else "no rollout"
         return f"there is headroom: {alive} of the no-model LES survived", False
     if not math.isfinite(estimate.multiple):

@@ -63,7 +63,7 @@ def cost_and_accuracy(view: View) -> Figure:
     caption = (
         "Lower left is better; bars are 95 % intervals; hollow symbols lost at least one rollout, or resolve fewer "
         "shells, and are not ranked. On the Pareto front (grey steps), where no other model is both cheaper and more "
-        f"accurate: {names}.{missing}{view.survivors_note}"
+        f"accurate: {names}.{missing}{view.failures_note}"
     )
     return Figure(
         "cost",
@@ -163,7 +163,7 @@ def error_growth(view: View) -> Figure:
     caption = (
         "Average over test trajectories; shaded: 95 % interval of the best LES and the best learned model. "
         f"Where the correlation{about} falls below {number(threshold, 2)} (dashed; markers) the forecast counts as "
-        f"{lost} only statistics matter. Longest: {longest}.{view.survivors_note}{view.seeds_note}"
+        f"{lost} only statistics matter. Longest: {longest}.{view.failures_note}{view.seeds_note}"
     )
     return Figure(
         "error-growth",

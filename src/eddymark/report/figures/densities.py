@@ -68,4 +68,4 @@ def _caption(view: View) -> str:
     ]
     if closest:
         text += f" Closest to DNS (multiples of the floor, then total variation): {enumeration(closest)}."
-    return text + view.survivors_note + view.seeds_note
+    return text + view.failures_note + view.seeds_note

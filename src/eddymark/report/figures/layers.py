@@ -99,4 +99,4 @@ def _caption(view: View) -> str:
     ]
     if closest:
         text += f" Closest to DNS over all windows: {enumeration(closest)} (multiples of the floor, then absolute)."
-    return text + view.survivors_note + view.seeds_note
+    return text + view.failures_note + view.seeds_note

@@ -116,4 +116,4 @@ def _caption(view: View) -> str:
     ]
     if closest:
         text += f" Closest to DNS: {enumeration(closest)} (multiples of the floor, then decades)."
-    return text + view.survivors_note + view.seeds_note
+    return text + view.failures_note + view.seeds_note

@@ -83,8 +83,8 @@ class View:
         return next((stepper for stepper in self.flow.steppers if stepper.name == name), None)
 
     def label(self, stepper: StepperResults | Standing) -> str:
-        """Return the legend entry of a stepper, marked if averages over its rollouts are over survivors only."""
-        return f"{label(stepper)} †" if self.standing(stepper.name).survivors_only else label(stepper)
+        """Return the legend entry of a stepper, marked if some of its rollouts failed."""
+        return f"{label(stepper)} †" if self.standing(stepper.name).has_failures else label(stepper)
 
     @property
     def chance_error(self) -> float:
@@ -93,10 +93,10 @@ class View:
         return next((one.value for key, one in errors if key.startswith("relative_l2_error")), math.nan)
 
     @property
-    def survivors_note(self) -> str:
+    def failures_note(self) -> str:
         """A sentence for captions of figures with averages over rollouts."""
-        marked = any(row.survivors_only for row in self.standings)
-        return " † Rollouts failed: average over the survivors only." if marked else ""
+        marked = any(row.has_failures for row in self.standings)
+        return " † Rollouts failed: those that blew up are left out, those that left the range of DNS are not." if marked else ""
 
     @property
     def seeds_note(self) -> str:
