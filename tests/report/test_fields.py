@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eddymark.grid import Grid
-from eddymark.report.fields import colour_limit, rgb, vorticity_slices
+from eddymark.report.fields import amplitudes, colour_limit, rgb, vorticity_slices
 from eddymark.storage import trajectory_dataset, write_trajectories
 
 
@@ -58,6 +58,13 @@ def test_failed_states_are_grey_and_axes_point_right_and_up() -> None:
     assert red > 80 > max(green, blue)
     assert len(set(picture[0, 0].tolist())) == 1
     assert picture[0, 0, 0] == 216
+
+
+def test_only_pictures_that_fade_are_drawn_in_units_of_their_rms() -> None:
+    picture = np.array([[1.0, -1.0], [3.0, -3.0]])
+    rms = np.sqrt(5.0)
+    np.testing.assert_allclose(amplitudes(np.stack([picture, 0.1 * picture])), [rms, 0.1 * rms])
+    np.testing.assert_array_equal(amplitudes(np.stack([picture, 0.5 * picture])), [1, 1])
 
 
 def test_the_colour_scale_ignores_rare_extremes() -> None:

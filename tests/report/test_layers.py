@@ -19,6 +19,7 @@ from eddymark.report.figures.view import View
 from eddymark.report.standings import standings
 from eddymark.report.style import Styles, plotting
 from eddymark.report.tables import columns
+from eddymark.report.verdict import verdict
 from eddymark.statistics.measure import Window
 from eddymark.statistics.profiles import measure_layers
 from eddymark.storage import read_trajectories
@@ -27,6 +28,7 @@ from tests.report.synthetic import write_tree
 
 ERRORS = {"momentum_thickness_error": "Momentum thickness", "mean_velocity_error": "Mean velocity"}
 ERRORS["reynolds_stress_error"] = "Reynolds stresses"
+CLOSENESS = ("momentum thickness", "Reynolds stress")
 
 
 def layered() -> dict[str, Any]:
@@ -80,6 +82,14 @@ def test_growth_and_profiles_are_drawn(flow: FlowResults) -> None:
     assert "profiles in the last window, t = 3.20 to 6.00 shear times" in figure.caption
     # The errors are numbered in the order of the names; no_model, which comes later, lost its rollouts.
     assert "Closest to DNS over all windows: cnn_hybrid with 1.0 ×" in figure.caption
+    assert "then errors relative to DNS, or of the mean velocity to ΔU)" in figure.caption
+
+
+def test_the_findings_say_who_is_closest_in_growth_and_stresses(flow: FlowResults) -> None:
+    details = verdict(standings(flow), dimensions=3, no_model="no_model").details
+    growth, stresses = (next(one for one in details if one.startswith(f"Lowest {name}")) for name in CLOSENESS)
+    assert growth.startswith("Lowest momentum thickness error: the hybrid cnn_hybrid (0.100")
+    assert stresses.startswith("Lowest Reynolds stress error: the hybrid cnn_hybrid (0.100")
 
 
 def test_the_correlation_is_that_of_the_fluctuations(flow: FlowResults) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from eddymark.report.standings import Estimate
-from eddymark.report.text import count, duration, enumeration, interval, multiple, number, size
+from eddymark.report.text import count, duration, enumeration, flow_title, interval, multiple, number, size
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,12 @@ from eddymark.report.text import count, duration, enumeration, interval, multipl
 )
 def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_flows_are_spelt_as_their_authors_are() -> None:
+    names = ("mcwilliams", "kolmogorov_fine", "decaying_isotropic", "my_mcwilliams", "DNS_512")
+    titles = ["McWilliams", "Kolmogorov fine", "Decaying isotropic", "My McWilliams", "DNS 512"]
+    assert [flow_title(name) for name in names] == titles
 
 
 def test_tiny_and_huge_numbers_get_a_power_of_ten() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from eddymark.report.fields import colour_limit, output_times, rgb, vorticity_slices
+from eddymark.report.fields import amplitudes, colour_limit, output_times, rgb, vorticity_slices
 from eddymark.report.figures.view import View
 from eddymark.report.text import KINDS
 
@@ -52,6 +52,9 @@ def animation(view: View) -> Animation:
         fields = vorticity_slices(store, sides=sides, outputs=np.arange(length), pixels=PIXELS)
         missing = np.full((len(times) - length, *fields.shape[1:]), np.nan)
         strips.append(np.concatenate([fields, missing]))
+    if view.transient:
+        unit = amplitudes(strips[0])[:, None, None]
+        strips = [strip / unit for strip in strips]
     limit = colour_limit(strips[0])
     panels = tuple(
         Panel(

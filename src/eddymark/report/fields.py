@@ -15,6 +15,8 @@ from eddymark.storage import open_trajectories
 Array = NDArray[np.float64]
 COLOUR_MAP = "RdBu_r"
 COLOURS = 64
+FADED = 3.0
+"""Pictures whose rms falls by more than this factor are drawn in units of the rms at their time."""
 
 
 def output_times(path: Path) -> Array:
@@ -66,6 +68,16 @@ def _interpolated(field: Array, points: tuple[int, ...]) -> Array:
 def colour_limit(field: Array) -> float:
     """Return the magnitude at which the colour scale ends: exceeded by one point in two hundred."""
     return float(np.nanquantile(np.abs(field), 0.995))
+
+
+def amplitudes(reference: Array) -> Array:
+    """Return by what pictures of each time are divided, `(output,)`: one, or the rms of a reference that fades.
+
+    Arguments:
+        reference: pictures of the DNS, `(output, x, y)`, at all times.
+    """
+    rms = np.sqrt(np.square(reference).mean(axis=(1, 2)))
+    return rms if rms.max() > FADED * rms.min() else np.ones_like(rms)
 
 
 def rgb(field: Array, limit: float) -> NDArray[np.uint8]:

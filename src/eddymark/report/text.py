@@ -15,6 +15,8 @@ KINDS = {
     "hybrid": "hybrid",
     "control": "control",
 }
+PROPER_NAMES = {"kolmogorov": "Kolmogorov", "mcwilliams": "McWilliams"}
+"""Words in names of flows that are spelt with capital letters."""
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -86,4 +88,5 @@ def sentence(text: str) -> str:
 
 def flow_title(name: str) -> str:
     """Return a flow's name as a heading."""
-    return name.replace("_", " ").capitalize()
+    first, *others = [PROPER_NAMES.get(word, word) for word in name.split("_")]
+    return " ".join([first[:1].upper() + first[1:], *others])

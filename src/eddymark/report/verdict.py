@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from eddymark.report.standings import (
     COMPETING,
     DECORRELATION,
+    MOMENTUM_THICKNESS,
     REYNOLDS_STRESS,
     SPECTRUM,
     UPPER_SPECTRUM,
@@ -75,9 +76,10 @@ def verdict(
     if exhausted:
         text = f"The case has no headroom, so it proves nothing for either side: {room}. {text}"
     scores = (SPECTRUM, UPPER_SPECTRUM, fake_catcher(dimensions), DECORRELATION)
-    details = [_leader(standings, score, clock, longest_lead) for score in scores]
+    layers = [one for one in (MOMENTUM_THICKNESS, REYNOLDS_STRESS) if rank(standings, one)]
+    details = [_leader(standings, score, clock, longest_lead) for score in (*scores, *layers)]
     if learned is not None and classical is not None:
-        details += [_other_scores(learned, classical, scores[1:])]
+        details += [_other_scores(learned, classical, (*scores[1:], *layers))]
         details += [_one_at_a_time(learned, classical), _break_even(learned, classical, data_seconds, clock)]
     details.append(_speed_up(standings, [row for row in (learned, classical) if row], clock))
     details += [

@@ -15,7 +15,7 @@ from eddymark.solvers.resolved import ResolvedVelocity, contract
 Array = NDArray[np.float64]
 
 LARGEST_DISSIPATION = 10.0
-"""Ends of the histogram of the local dissipation, in multiples of its true mean."""
+"""Ends of the histogram of the local dissipation, in multiples of the magnitude of its true mean."""
 BINS = 80
 
 
@@ -28,7 +28,7 @@ class StressComparison:
         force_correlation: the same of their solenoidal forces −∂_j τ_ij, which is what changes the flow.
         dissipation: ⟨−τ_ij S_ij⟩, the energy that leaves the resolved scales, flow units.
         backscatter_fraction: share of points at which −τ_ij S_ij < 0.
-        density: probability density of the local dissipation over its true mean, `(state, bin)`.
+        density: probability density of the local dissipation over |its true mean|, `(state, bin)`.
     """
 
     stress_correlation: Array
@@ -39,7 +39,7 @@ class StressComparison:
 
 
 def bins() -> Array:
-    """Return the edges of the histogram of the local dissipation, in multiples of its true mean."""
+    """Return the edges of the histogram of the local dissipation, in multiples of the magnitude of its true mean."""
     return np.linspace(-LARGEST_DISSIPATION, LARGEST_DISSIPATION, BINS + 1)
 
 
@@ -52,12 +52,12 @@ def compare_stress(
         modelled, truth: stresses, reduced, `(state, d(d+1)/2 − 1, *grid)`.
         resolved: the states.
         solver: the equations on their grid.
-        mean_dissipation: true mean of −τ_ij S_ij over all states, the unit of the histogram.
+        mean_dissipation: true mean of −τ_ij S_ij over all states, whose magnitude is the unit of the histogram.
     """
     axes = resolved.space.axes
     local = -contract(modelled, resolved.strain_rate)
     # In double precision, so that histograms do not depend on the order of sums.
-    ratio = (local.double() / mean_dissipation).flatten(1).cpu().numpy()
+    ratio = (local.double() / abs(mean_dissipation)).flatten(1).cpu().numpy()
     edges = bins()
     width = edges[1] - edges[0]
     counts = np.stack([np.histogram(one, edges)[0] for one in ratio])

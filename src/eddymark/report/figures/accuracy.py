@@ -62,8 +62,8 @@ def cost_and_accuracy(view: View) -> Figure:
     missing = f" Without a spectrum, because they blew up: {enumeration(lost)}." if lost else ""
     caption = (
         "Lower left is better; bars are 95 % intervals; hollow symbols lost at least one rollout, or resolve fewer "
-        "shells, and are not ranked. On the Pareto front (grey steps), where no other model is both cheaper and more "
-        f"accurate: {names}.{missing}{view.failures_note}"
+        "shells, and are not ranked. On the Pareto front (grey steps, right), where no other model is both cheaper and "
+        f"more accurate: {names}.{missing}{view.failures_note}"
     )
     return Figure(
         "cost",

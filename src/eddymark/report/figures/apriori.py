@@ -15,7 +15,7 @@ from eddymark.report.text import enumeration, interval, number
 COLUMNS = (
     ("stress_correlation", "correlation of the stress"),
     ("force_correlation", "correlation of its force"),
-    ("dissipation_ratio", "dissipation / true one"),
+    ("dissipation_ratio", "dissipation / |true one|"),
     ("backscatter_fraction", "points with backscatter"),
 )
 """Statistics of the table and their headings."""
@@ -50,7 +50,7 @@ def dissipation_densities(view: View, results: AprioriResults) -> Figure:
         handles.insert(0, handle(style, "DNS" if name == "dns" else name))
     axes.axvline(0, color="0.6", linewidth=0.6)
     axes.set_yscale("log")
-    axes.set_xlabel("local subgrid-scale dissipation / true mean (1)")
+    axes.set_xlabel("local subgrid-scale dissipation / |true mean| (1)")
     axes.set_ylabel("probability density (1)")
     legend(figure, handles, columns=4)
     return Figure(
@@ -76,6 +76,11 @@ def _caption(results: AprioriResults) -> str:
         f"{number(100 * backscatter, 2)} % of the points. An eddy viscosity cannot do so, apart from what the grid "
         "does not resolve of its stress."
     )
+    if float(values["dissipation_ratio"].to_dict()["dns"]) < 0:
+        text += (
+            " The true mean is negative here: on average the resolved scales receive energy, and a closure with a "
+            "positive mean drains what the DNS supplies."
+        )
     if models.empty:
         return text
     closest = models["force_correlation"].sort_values(ascending=False, kind="stable")

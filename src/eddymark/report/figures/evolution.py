@@ -39,6 +39,7 @@ def _evolution(view: View, name: str, title: str) -> Figure:
     if view.transient:
         margin = 0.5 * (highest - lowest)
         bottom, top = (0.5 * lowest, 1.6 * highest) if logarithmic else (lowest - margin, highest + margin)
+        bottom, top = _with_rollouts(view, name, unit, bottom, top)
     for axes in panels.flat[len(view.main) :]:
         axes.set_visible(False)
     for index, (axes, stepper) in enumerate(zip(panels.flat, view.main, strict=False)):
@@ -76,6 +77,14 @@ def _evolution(view: View, name: str, title: str) -> Figure:
         f"{title} of every rollout over time, one panel per model, with the range of DNS",
         to_svg(figure, name=f"{view.flow.name}-{name}"),
     )
+
+
+def _with_rollouts(view: View, name: str, unit: float, bottom: float, top: float) -> tuple[float, float]:
+    """Return limits of the axis which hold the rollouts of every model that lost none."""
+    kept = [stepper for stepper in view.main if not view.standing(stepper.name).has_failures]
+    values = [np.asarray(stepper.statistics[name].values, dtype=float) / unit for stepper in kept]
+    lows, highs = [float(one.min()) for one in values], [float(one.max()) for one in values]
+    return min([bottom, *(0.98 * low for low in lows)]), max([top, *(1.02 * high for high in highs)])
 
 
 def _dns_range(view: View, name: str) -> tuple[Array, Array, Array]:

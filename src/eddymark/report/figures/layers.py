@@ -98,5 +98,8 @@ def _caption(view: View) -> str:
         for row in rank(view.standings, score)[:1]
     ]
     if closest:
-        text += f" Closest to DNS over all windows: {enumeration(closest)} (multiples of the floor, then absolute)."
+        text += (
+            f" Closest to DNS over all windows: {enumeration(closest)} (multiples of the floor, then errors relative "
+            "to DNS, or of the mean velocity to ΔU)."
+        )
     return text + view.failures_note + view.seeds_note

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from eddymark.report.fields import COLOUR_MAP, COLOURS, colour_limit, output_times, rgb, vorticity_slices
+from eddymark.report.fields import COLOUR_MAP, COLOURS, amplitudes, colour_limit, output_times, rgb, vorticity_slices
 from eddymark.report.figures.view import View, canvas
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import KINDS
@@ -34,7 +34,9 @@ def vorticity_snapshots(view: View) -> Figure:
         existing = [time for time in wanted if time <= times[-1] + 0.5 * step]
         outputs = np.array([int(np.abs(times - time).argmin()) for time in existing])
         columns.append(vorticity_slices(store, sides=sides, outputs=outputs, pixels=PIXELS))
-    limit = colour_limit(columns[0])
+    unit = amplitudes(columns[0]) if view.transient else np.ones(len(wanted))
+    columns = [fields / unit[: len(fields), None, None] for fields in columns]
+    limit, fades = colour_limit(columns[0]), bool(np.ptp(unit))
     height = sides[1] / sides[0]
     figure = canvas(1.0 + 1.02 * len(columns), 0.7 + (1.02 * height + 0.04) * len(wanted))
     panels = figure.subplots(len(wanted), len(columns), squeeze=False)
@@ -67,17 +69,19 @@ def vorticity_snapshots(view: View) -> Figure:
     scale = ScalarMappable(Normalize(-limit, limit), mpl.colormaps[COLOUR_MAP].resampled(COLOURS))
     what = "ω_z" if view.flow.dimensions == 3 else "ω"
     bar = figure.colorbar(scale, ax=panels, location="right", shrink=0.5, aspect=25, pad=0.01)
-    bar.set_label(f"vorticity {what} (1 / flow time unit)", fontsize=8)
+    scaled = "/ DNS rms at the same time (1)" if fades else "(1 / flow time unit)"
+    bar.set_label(f"vorticity {what} {scaled}", fontsize=8)
     bar.outline.set_visible(False)
     place = " on the plane z = 0" if view.flow.dimensions == 3 else ""
     last = float(output_times(stores[0])[-1])
     later = f"DNS data end at {last:.3g}; later rows cannot agree point by point and"
     if view.transient:
         later = "Rows after the decorrelation time cannot agree point by point and"
+    relative = ", divided by the rms of the DNS picture at the same time, which decays" if fades else ""
     caption = (
-        f"Vorticity {what}{place} of the first test trajectory, times t since the start in {view.clock}, one colour "
-        f"scale for all. All start from the same state. {later} are to be compared in the size and strength of their "
-        "structures: blotches mean missing small scales, grain means energy piled up at the grid "
+        f"Vorticity {what}{place} of the first test trajectory{relative}, times t since the start in {view.clock}, one "
+        f"colour scale for all. All start from the same state. {later} are to be compared in the size and strength of "
+        "their structures: blotches mean missing small scales, grain means energy piled up at the grid "
         f"scale.{view.seeds_note}"
     )
     return Figure(

@@ -96,7 +96,8 @@ class View:
     def failures_note(self) -> str:
         """A sentence for captions of figures with averages over rollouts."""
         marked = any(row.has_failures for row in self.standings)
-        return " † Rollouts failed: those that blew up are left out, those that left the range of DNS are not." if marked else ""
+        note = " † Rollouts failed: those that blew up are left out, those that only left the range of DNS are not."
+        return note if marked else ""
 
     @property
     def seeds_note(self) -> str:
