@@ -19,6 +19,13 @@ def test_no_two_steppers_look_alike() -> None:
     assert styles.style_for("dns", "floor").colour == "#000000"
 
 
+def test_many_steppers_of_a_kind_still_look_different() -> None:
+    for kind in ("les", "surrogate", "hybrid"):
+        pairs = [(f"{kind}{number}", kind) for number in range(30)]
+        styles = Styles(pairs)
+        assert len({styles.style_for(*pair) for pair in pairs}) == 30
+
+
 def test_kinds_differ_without_colour() -> None:
     styles = Styles(steppers())
     for name, kind in steppers():

@@ -15,9 +15,10 @@ import seaborn as sns
 
 DNS_COLOUR = "#000000"
 # Okabe and Ito's palette without yellow (unreadable on white), filled up from Tol's muted one. Cold colours
-# and broken lines are LES, warm colours and full lines are learned models: the kinds separate at a glance.
-COLD = ("#0072B2", "#56B4E9", "#009E73", "#332288", "#44AA99", "#6699CC")
-WARM = ("#D55E00", "#E69F00", "#CC79A7", "#882255", "#999933", "#AA4466")
+# and broken lines are LES, warm colours and full lines are learned models: the kinds separate at a glance. There are
+# seven colours and six dashes and markers, so that 42 steppers of a kind look different.
+COLD = ("#0072B2", "#56B4E9", "#009E73", "#332288", "#44AA99", "#6699CC", "#117733")
+WARM = ("#D55E00", "#E69F00", "#CC79A7", "#882255", "#999933", "#AA4466", "#661100")
 GREYS = ("#777777", "#999999", "#555555")
 LES_DASHES: tuple[tuple[float, ...], ...] = (
     (5, 1.5),
@@ -76,10 +77,10 @@ def _new_style(kind: str, order: dict[str, int]) -> Style:
     index = order[kind]
     order[kind] += 1
     if kind == "les":
-        return Style(COLD[index % 6], LES_DASHES[index % 6], LES_MARKERS[index % 6], 1.5)
+        return Style(COLD[index % len(COLD)], LES_DASHES[index % 6], LES_MARKERS[index % 6], 1.5)
     if kind == "control":
         return Style(GREYS[index % 3], (1, 1.2), CONTROL_MARKERS[index % 3], 1.3)
-    colour = WARM[order["learned"] % 6]
+    colour = WARM[order["learned"] % len(WARM)]
     order["learned"] += 1
     if kind == "hybrid":
         return Style(colour, (), HYBRID_MARKERS[index % 6], 2.4)
