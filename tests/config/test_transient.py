@@ -66,6 +66,11 @@ def test_runs_are_counted_over_the_splits_test_first(tmp_path: Path) -> None:
         ("validation.windows", 1, "validation.windows: expected 2 to 40 (the outputs from statistics_start on;"),
         ("validation.windows", 41, "validation.windows: expected 2 to 40 (the outputs from statistics_start on;"),
         ("forcing", {"type": "sinusoidal", "wavenumber": 2, "amplitude": 1}, "forcing.type: expected none for mcwill"),
+        (
+            "alternative_grids",
+            [[24, 28]],
+            "alternative_grids.0: expected equal numbers of points (mcwilliams is a square), found [24, 28]",
+        ),
         ("sides", ["2pi", "4pi"], "sides: expected equal sides (mcwilliams is a square), found"),
         ("initial_state.spectrum", "gaussian", "initial_state.spectrum: expected mcwilliams for mcwilliams, found"),
         (

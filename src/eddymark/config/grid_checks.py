@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eddymark.config.findings import Problem, show
+from eddymark.config.flow_types import FLOW_TYPES
 from eddymark.config.schema import Flow
 from eddymark.config.steppers import FINEST_GRID, longest_history, needs_unfiltered_states
 
@@ -23,8 +24,9 @@ def check_alternative_grids(flow: Flow) -> Iterator[Problem]:
             yield Problem(path, f"{dimension} numbers, one for each side", show(points))
         elif any(n % 2 for n in points):
             yield Problem(path, "even numbers of points", show(points))
-        elif flow.type == "forced_isotropic" and len(set(points)) > 1:
-            yield Problem(path, "equal numbers of points (forced_isotropic is a cube)", show(points))
+        elif flow.type in FLOW_TYPES and FLOW_TYPES[flow.type].isotropic and len(set(points)) > 1:
+            shape = "cube" if dimension == 3 else "square"
+            yield Problem(path, f"equal numbers of points ({flow.type} is a {shape})", show(points))
         elif points in taken:
             yield Problem(path, f"each grid once, apart from {taken[points]}", show(points))
         else:
