@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -54,9 +55,9 @@ class LiftedOperator(nn.Module):
         self.project_in = pointwise(width, hidden, variance=1 / width)
         self.project_out = pointwise(hidden, out_channels, variance=START**2 / (hidden * GELU_MEAN_SQUARE))
 
+    @abstractmethod
     def transform(self, values: Tensor) -> Tensor:
         """Return what the layers between make of `(z, y, x, batch, width)`, in the same shape."""
-        raise NotImplementedError
 
     def forward(self, field: Tensor) -> Tensor:
         """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
