@@ -28,6 +28,16 @@ def peak_memory_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def give_back_unused_memory() -> None:
+    """Return what is free inside the heap to the system, on Linux.
+
+    Jobs keep large arrays that were freed for the next ones (`jobs`). Where small arrays that live longer come between
+    them, less and less of that fits, and the heap grows although what is in use does not.
+    """
+    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def memory_growth(work: Callable[[], Result]) -> tuple[Result, int]:
     """Return what a piece of work returns and by how many bytes the resident memory grew at its peak.
 
@@ -35,8 +45,7 @@ def memory_growth(work: Callable[[], Result]) -> tuple[Result, int]:
     growth beyond the largest memory so far is seen.
     """
     gc.collect()
-    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back_unused_memory()
     peak = peak_memory_bytes()
     try:
         _RESET.write_text("5")

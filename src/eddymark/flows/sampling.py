@@ -23,12 +23,15 @@ from eddymark.flows.recording import FILTERED, STRESS, UNFILTERED, Recording
 from eddymark.flows.schedule import Batch, batches
 from eddymark.flows.subgrid import subgrid_stress
 from eddymark.flows.unfiltered import kept_space
+from eddymark.memory import give_back_unused_memory
 from eddymark.progress import Progress
 from eddymark.randomness import generator
 from eddymark.solvers.time_integration import INTEGRATORS, EnergyLedger, TimeIntegration
 
 COARSEST = 0.5
 """A DNS with a smaller k_max η is none, and refused unless its configuration allows it."""
+OUTPUTS_BETWEEN_TRIMS = 16
+"""Outputs after which the heap is trimmed, of which each leaves some megabytes in pieces."""
 POINTS_AT_ONCE = 2**24
 """Grid points × steps between two moments at which a checkpoint can be made: some seconds."""
 
@@ -203,6 +206,8 @@ class _Sampler:
         for output in range(first, batch.outputs):
             if interval is None:
                 interval = self._begin(batch, output, spectrum)
+                if (output + 1) % OUTPUTS_BETWEEN_TRIMS == 0:
+                    give_back_unused_memory()
             if output < batch.outputs - 1:
                 reached = self._advance(interval, begin + output, where=f"DNS of {self.name}, output {output + 1}")
                 energy = float(interval.budget[:, BUDGET.index("kinetic_energy")].mean())
