@@ -169,7 +169,7 @@ def _assemble(
         surrogate.operator.type,
         surrogate.operator.arguments,
         in_channels=frames * dimension + len(static),
-        out_channels=dimension,
+        out_channels=surrogate.bundle * dimension,
         dimension=dimension,
         axes=[Axis(side) for side in flow.coarse_grid.sides],
         points=flow.coarse_grid.points,
@@ -182,10 +182,12 @@ def _assemble(
     interval = flow.configuration.interval
     return Surrogate(
         operator,
-        known_physics=KnownPhysics(solver, interval) if surrogate.known_physics else None,
+        known_physics=KnownPhysics(solver, interval, surrogate.known_physics) if surrogate.known_physics else None,
         static_fields=static,
         interval=interval,
         history=surrogate.history,
+        outputs=surrogate.bundle,
+        output=surrogate.output,
     )
 
 

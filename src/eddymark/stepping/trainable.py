@@ -14,16 +14,18 @@ class TrainableStepper(nn.Module):
     Arguments:
         interval: time between outputs, flow units.
         history: number of past outputs needed.
+        outputs: number of outputs that a call gives.
     """
 
-    def __init__(self, *, interval: float, history: int) -> None:
+    def __init__(self, *, interval: float, history: int, outputs: int = 1) -> None:
         super().__init__()
         self.interval = interval
         self.history = history
+        self.outputs = outputs
 
     @abstractmethod
     def forward(self, past: Tensor) -> Tensor:
-        """Return the next output, `(batch, history, component, *grid)` → `(batch, component, *grid)`."""
+        """Return the next output, `(batch, history, component, *grid)` → `(batch, component, *grid)`; see `Stepper`."""
 
     def fit_scales(self, windows: Tensor) -> None:
         """Fit the constants of normalisation to training windows `(n, history + 1, component, *grid)`."""

@@ -22,7 +22,7 @@ from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Str
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from eddymark.config.schema import Parallel
+from eddymark.config.training import Parallel
 from eddymark.errors import EddymarkError
 from eddymark.progress import Progress
 from eddymark.ranks import Rank

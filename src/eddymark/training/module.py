@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from eddymark.config.schema import Objective, Schedule
+from eddymark.config.training import Objective, Schedule
 from eddymark.errors import EddymarkError
 from eddymark.grid import SpectralSpace
 from eddymark.statistics.errors import relative_l2_error
@@ -111,7 +111,7 @@ class Training(lightning.LightningModule):
         loss = unrolled_loss(
             self.stepper,
             window,
-            shell_energy_weight=self.objective.shell_energy_weight,
+            objective=self.objective,
             space=self.space,
         )
         self._losses.append(loss.detach())
