@@ -299,8 +299,14 @@ def test_divergence_is_reported_and_the_last_good_checkpoint_resumes(
 ) -> None:
     with monkeypatch.context() as patch:
         stop_in_step(15, patch)
-        with pytest.raises(EddymarkError, match=r"training diverged in step 15: loss nan"):
+        with pytest.raises(
+            EddymarkError, match=r"training diverged in step 15: loss nan.*; its batch .*work/diverged.safetensors"
+        ):
             run(experiment(), results, tmp_path / "stopped")
+    # What it diverged with: batch 3 of the third epoch, three unrolled outputs after one.
+    batch = load_file(tmp_path / "stopped" / "work" / "diverged.safetensors")["window"]
+    assert batch.shape == (4, 4, 2, 12, 12)
+    assert torch.isfinite(batch).all()
     # Only tensors and plain types: nothing is unpickled.
     state = torch.load(checkpoint(tmp_path / "stopped"), weights_only=True)
     assert state["global_step"] == 12

@@ -93,6 +93,7 @@ def run(
         schedule=schedule,
         space=SpectralSpace(flow.coarse_grid, dtype=dtype, device=device),
         stream_seed=int(generator(experiment.seed, flow_name, model, seed, "torch").integers(2**62)),
+        inspection=work,
     )
     work.mkdir(parents=True, exist_ok=True)
     curves = results / ".work" / "tensorboard" / flow_name / model / f"seed{seed}"

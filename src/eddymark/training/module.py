@@ -6,10 +6,13 @@ import copy
 import math
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
@@ -61,6 +64,7 @@ class Training(lightning.LightningModule):
         schedule: optimisation.
         space: spectral space of the grid for the loss of shell energies.
         stream_seed: seeds torch at the start of each epoch, for operators with random parts such as dropout.
+        inspection: folder for the batch with which a training diverges.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Training(lightning.LightningModule):
         schedule: Schedule,
         space: SpectralSpace | None,
         stream_seed: int,
+        inspection: Path | None = None,
     ) -> None:
         super().__init__()
         self.stepper = stepper
@@ -79,11 +84,13 @@ class Training(lightning.LightningModule):
         self.schedule = schedule
         self.space = space
         self.stream_seed = stream_seed
+        self.inspection = inspection
         self.history: list[Progress] = []
         self.best: dict[str, Tensor] = {}
         self.best_error = math.inf
         self.best_epoch = 0
         self._losses: list[Tensor] = []
+        self._window = torch.empty(0)
         self._validation_errors: list[Tensor] = []
         self.seconds_before = 0.0
         self._started = time.monotonic()
@@ -108,6 +115,7 @@ class Training(lightning.LightningModule):
         torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
 
     def training_step(self, window: Tensor, batch_index: int) -> Tensor:
+        self._window = window
         loss = unrolled_loss(
             self.stepper,
             window,
@@ -130,10 +138,23 @@ class Training(lightning.LightningModule):
         if not math.isfinite(value) or not math.isfinite(float(self._losses[-1])):
             raise EddymarkError(
                 f"training diverged in step {self.global_step + 1}: loss {float(self._losses[-1]):.3g}, "
-                f"gradient norm {value:.3g}; try a lower learning_rate or fewer unrolled steps"
+                f"gradient norm {value:.3g}; try a lower learning_rate or fewer unrolled steps{self._kept_batch()}"
             )
         if value > self.schedule.gradient_clip:
             nn.utils.clip_grads_with_norm_(parameters, self.schedule.gradient_clip, norm)
+
+    def _kept_batch(self) -> str:
+        """Store the present batch for inspection and return where it is, in words."""
+        if self.inspection is None:
+            return ""
+        path = self.inspection / f"diverged{f'-{self.global_rank}' if self.global_rank else ''}.safetensors"
+        facts = {"step": str(self.global_step + 1), "history": str(self.stepper.history)}
+        try:
+            save_file({"window": self._window.detach().cpu().contiguous()}, path, metadata=facts)
+        except (OSError, SafetensorError):
+            # A full disk must not hide the divergence.
+            return ""
+        return f"; its batch of windows is in {path}"
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         # The first steps weigh more, so that the average forgets the initial weights.
