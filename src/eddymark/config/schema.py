@@ -176,6 +176,10 @@ class Surrogate(Model):
     """surrogate: number of outputs that one call of the operator gives."""
     known_physics: KnownPhysics = ("viscosity", "forcing", "incompressibility")
     """surrogate: parts of the physics that are exact, the network learns the rest; true: the default, false: none."""
+    autocast: Literal["bfloat16"] | None = None
+    """surrogate and hybrid: precision of products inside the network; default: the experiment's."""
+    compile: bool = False
+    """surrogate and hybrid: compile the network with torch.compile."""
     objective: Objective = Objective()
     augmentation: Augmentation = Augmentation()
     schedule: Schedule

@@ -27,6 +27,9 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
         surrogate: the section.
         flow: its flow.
     """
+    for key in ("autocast", "compile"):
+        if surrogate.kind == "les" and getattr(surrogate, key):
+            yield Problem((*path, key), "nothing with kind les (it has no network)", show(getattr(surrogate, key)))
     yield from _check_objective((*path, "objective"), surrogate.objective, flow)
     if surrogate.kind != "surrogate":
         for key, reason in _OF_SURROGATES.items():

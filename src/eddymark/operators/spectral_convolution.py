@@ -58,6 +58,10 @@ def to_spectrum(values: Tensor, modes: tuple[int, ...]) -> Tensor:
         Complex amplitudes `(mode, batch, channel)`; `mode` runs over the kept modes with the last grid axis slowest,
         each full axis in the order 0 … m, −m … −1 and the last one 0 … m.
     """
+    if torch.is_autocast_enabled(values.device.type):
+        # Amplitudes span more decades than a short mantissa can add up, and no complex numbers have one.
+        with torch.autocast(values.device.type, enabled=False):
+            return to_spectrum(_full(values), modes)
     points, (batch, channels) = values.shape[:-2], values.shape[-2:]
     leading = 1
     for axis, n in enumerate(points):
@@ -79,6 +83,9 @@ def to_grid(spectrum: Tensor, modes: tuple[int, ...], beside: Tensor) -> Tensor:
         modes: m_i in the order x, y, z.
         beside: field to add, `(z, y, x, batch, channel)`.
     """
+    if torch.is_autocast_enabled(beside.device.type):
+        with torch.autocast(beside.device.type, enabled=False):
+            return to_grid(spectrum, modes, _full(beside))
     points = beside.shape[:-2]
     values = torch.view_as_real(spectrum).permute(0, 3, 1, 2)
     leading = values.shape[0]
@@ -89,6 +96,11 @@ def to_grid(spectrum: Tensor, modes: tuple[int, ...], beside: Tensor) -> Tensor:
     _, inverse = _transform_matrices(points[0], modes[-1], True, values.dtype, values.device)
     summed = torch.addmm(beside.reshape(points[0], -1), inverse, values.reshape(inverse.shape[1], -1))
     return summed.view(beside.shape)
+
+
+def _full(values: Tensor) -> Tensor:
+    """Return a field in single precision if it has less."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 class SpectralConvolution(nn.Module):

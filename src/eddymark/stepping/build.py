@@ -175,10 +175,13 @@ def _assemble(
         points=flow.coarse_grid.points,
     )
     operator = _converted(operator, dtype=dtype, device=device)
+    if surrogate.compile:
+        operator.compile()
+    autocast = torch.bfloat16 if surrogate.autocast == "bfloat16" else None
     if surrogate.kind == "hybrid":
         assert surrogate.solver is not None
         simulation = build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
-        return Hybrid(simulation, operator=operator, static_fields=static)
+        return Hybrid(simulation, operator=operator, static_fields=static, autocast=autocast)
     interval = flow.configuration.interval
     return Surrogate(
         operator,
@@ -188,6 +191,7 @@ def _assemble(
         history=surrogate.history,
         outputs=surrogate.bundle,
         output=surrogate.output,
+        autocast=autocast,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from eddymark.stepping.known_physics import KnownPhysics
-from eddymark.stepping.trainable import TrainableStepper, root_mean_square
+from eddymark.stepping.trainable import TrainableStepper, evaluated, root_mean_square
 
 
 class Surrogate(TrainableStepper):
@@ -31,6 +31,7 @@ class Surrogate(TrainableStepper):
         history: number of past outputs shown to the operator.
         outputs: n.
         output: what the operator gives.
+        autocast: precision of products inside the operator; the known physics keeps that of the state.
 
     Source: bundles: Brandstetter, Worrall & Welling (2022), Message Passing Neural PDE Solvers, ICLR, section 3.1;
     there, increments count from the last known state instead of from each other.
@@ -50,11 +51,13 @@ class Surrogate(TrainableStepper):
         history: int,
         outputs: int = 1,
         output: Literal["increment", "direct"] = "increment",
+        autocast: torch.dtype | None = None,
     ) -> None:
         super().__init__(interval=interval, history=history, outputs=outputs)
         self.operator = operator
         self.known_physics = known_physics
         self.output = output
+        self.autocast = autocast
         self.register_buffer("static_fields", static_fields, persistent=False)
         self.register_buffer("state_scale", static_fields.new_ones(()))
         self.register_buffer("increment_scale", static_fields.new_ones(()))
@@ -81,7 +84,7 @@ class Surrogate(TrainableStepper):
         if len(self.static_fields):
             static = self.static_fields.expand(len(past), *self.static_fields.shape)
             features = torch.cat([features, static], dim=1)
-        learned = self.increment_scale * self.operator(features)
+        learned = self.increment_scale * evaluated(self.operator, features, self.autocast)
         if self.outputs == 1:
             return self._next(past[:, -1], learned)
         made = [past[:, -1]]

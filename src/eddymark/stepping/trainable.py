@@ -36,6 +36,22 @@ class TrainableStepper(nn.Module):
         return False
 
 
+def evaluated(operator: nn.Module, features: Tensor, autocast: torch.dtype | None) -> Tensor:
+    """Return what a network makes of its input, in the precision of the input.
+
+    Arguments:
+        operator: the network.
+        features: its input.
+        autocast: precision of products inside it (`torch.autocast`); None: that of the input.
+    """
+    if autocast is None:
+        result: Tensor = operator(features)
+        return result
+    with torch.autocast(features.device.type, dtype=autocast):
+        result = operator(features)
+    return result.to(features.dtype)
+
+
 def parameter_count(stepper: object) -> int:
     """Return the number of trained real numbers, 0 for what is no module; a complex weight counts as two."""
     if not isinstance(stepper, nn.Module):
