@@ -70,6 +70,11 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
         ),
         (
             FNO,
+            {"schedule.selection_length": 8},
+            "schedule.selection_length: expected no length without select_by: spectrum, found 8.0",
+        ),
+        (
+            FNO,
             {"objective.dissipativity": {"weight": 1, "scales": [0.5, 2]}},
             "objective.dissipativity.scales: expected two factors above 1, not decreasing, found [0.5, 2.0]",
         ),

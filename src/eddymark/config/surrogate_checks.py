@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from eddymark.config.findings import Problem, show
 from eddymark.config.schema import Flow, Surrogate
-from eddymark.config.training import Objective
+from eddymark.config.training import Objective, Schedule
 
 Path = tuple[str | int, ...]
 
@@ -30,6 +30,7 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
     for key in ("autocast", "compile"):
         if surrogate.kind == "les" and getattr(surrogate, key):
             yield Problem((*path, key), "nothing with kind les (it has no network)", show(getattr(surrogate, key)))
+    yield from _check_selection((*path, "schedule"), surrogate.schedule, flow)
     yield from _check_objective((*path, "objective"), surrogate.objective, flow)
     if surrogate.kind != "surrogate":
         for key, reason in _OF_SURROGATES.items():
@@ -78,3 +79,15 @@ def _check_objective(path: Path, objective: Objective, flow: Flow) -> Iterator[P
             yield Problem((*path, key), "an unroll above 1 in the curriculum (else nothing is fed back)", "1")
     if (term := objective.dissipativity) is not None and not 1 < term.scales[0] <= term.scales[1]:
         yield Problem((*path, "dissipativity", "scales"), "two factors above 1, not decreasing", show(term.scales))
+
+
+def _check_selection(path: Path, schedule: Schedule, flow: Flow) -> Iterator[Problem]:
+    """Check how weights are selected: what changes with time is compared with the DNS at the same times."""
+    length = schedule.selection_length
+    if length is None:
+        return
+    if schedule.select_by != "spectrum":
+        yield Problem((*path, "selection_length"), "no length without select_by: spectrum", show(length))
+    elif flow.is_transient and length != schedule.validation_length:
+        expected = f"validation_length ({schedule.validation_length:g}) in a transient flow"
+        yield Problem((*path, "selection_length"), expected, show(length))

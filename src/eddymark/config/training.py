@@ -74,6 +74,10 @@ class Schedule(Model):
     """Steps between validations and resume checkpoints."""
     validation_length: Positive = 2.0
     """Length of the validation rollouts, turnover times."""
+    select_by: Literal["error", "spectrum"] = "error"
+    """Which weights are stored: those with the least error of the validation rollouts, or with the best spectrum."""
+    selection_length: Positive | None = None
+    """spectrum: length of the rollouts whose spectrum counts, turnover times; default: `validation_length`."""
 
 
 class Parallel(Model):
