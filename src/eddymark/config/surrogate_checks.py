@@ -30,6 +30,8 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
     for key in ("autocast", "compile"):
         if surrogate.kind == "les" and getattr(surrogate, key):
             yield Problem((*path, key), "nothing with kind les (it has no network)", show(getattr(surrogate, key)))
+    if surrogate.kind == "les" and surrogate.schedule.spectral_normalisation is not None:
+        yield Problem((*path, "schedule", "spectral_normalisation"), "nothing with kind les (it has no network)", "one")
     yield from _check_selection((*path, "schedule"), surrogate.schedule, flow)
     yield from _check_objective((*path, "objective"), surrogate.objective, flow)
     if surrogate.kind != "surrogate":

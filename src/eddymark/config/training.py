@@ -68,6 +68,8 @@ class Schedule(Model):
     weight_decay: NonNegative = 1e-4
     warm_up_steps: Annotated[int, Field(ge=0, le=10**9)] = 50
     gradient_clip: Positive = 1.0
+    spectral_normalisation: Positive | None = None
+    """Largest singular value of each linear map of the network; default: no bound."""
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of the exponential moving average of the weights; the average is what is validated and stored."""
     steps_per_epoch: PositiveInteger = 100

@@ -23,6 +23,7 @@ from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import save_weights
 from eddymark.training.loop import Data, fit
 from eddymark.training.module import Training
+from eddymark.training.spectral_normalisation import bound_linear_maps, release_linear_maps
 from eddymark.training.windows import TrainingBatches, Windows
 
 SCALE_WINDOWS = 256
@@ -88,6 +89,8 @@ def run(
     with torch.no_grad():
         stepper.fit_scales(windows.spread(stepper.history + 1, most=SCALE_WINDOWS).to(device))
     selection = schedule.selection_length or schedule.validation_length
+    if schedule.spectral_normalisation is not None:
+        bound_linear_maps(stepper, bound=schedule.spectral_normalisation)
     training = Training(
         stepper,
         objective=surrogate.objective,
@@ -105,7 +108,10 @@ def run(
 
     # Another one: the weights of the trained one may be spread over the processes.
     stepper = trainable_stepper(experiment, flow_name, model, seed, results=results)
+    if schedule.spectral_normalisation is not None:
+        bound_linear_maps(stepper, bound=schedule.spectral_normalisation)
     stepper.load_state_dict(training.best)
+    release_linear_maps(stepper)
     save_weights(output / "weights.safetensors", stepper)
     history = pd.DataFrame([asdict(row) for row in training.history]).drop(columns="seconds")
     history = history.dropna(axis="columns", how="all")

@@ -25,7 +25,11 @@ from eddymark.statistics.spectra import spectrum_error
 from eddymark.stepping.rollout import BLOW_UP, rollout
 from eddymark.stepping.trainable import TrainableStepper
 from eddymark.training.objective import unrolled_loss
+from eddymark.training.spectral_normalisation import iterate
 from eddymark.training.windows import unroll_at
+
+AVERAGE_ITERATIONS = 15
+"""Power iterations for the bounds on the averaged weights before each validation."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,8 @@ class Training(lightning.LightningModule):
         return f"; its batch of windows is in {path}"
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.schedule.spectral_normalisation is not None:
+            iterate(self.stepper)
         # The first steps weigh more, so that the average forgets the initial weights.
         step = self.global_step
         decay = min(self.schedule.average_decay, (1 + step) / (10 + step))
@@ -176,6 +182,10 @@ class Training(lightning.LightningModule):
         self._spectra = []
         for averaged, value in zip(self.average.buffers(), self.stepper.buffers(), strict=True):
             averaged.copy_(value)
+        if self.schedule.spectral_normalisation is not None:
+            # The singular vectors of the average are not quite those of the weights themselves.
+            for _ in range(AVERAGE_ITERATIONS):
+                iterate(self.average)
 
     def validation_step(self, window: Tensor, batch_index: int) -> None:
         history = self.stepper.history
@@ -192,8 +202,8 @@ class Training(lightning.LightningModule):
         """Return the time averages of the spectra of DNS and rollouts, and of outputs that are missing.
 
         Returns:
-            `(window, 3, shell)`: energies of shells 1 … k_c of the DNS, those of the rollouts with 0 for what is missing,
-            and the share of the outputs that are.
+            `(window, 3, shell)`: energies of shells 1 … k_c of the DNS, those of the rollouts with 0 for what is
+            missing, and the share of the outputs that are.
         """
         space = self.space
         assert space is not None
