@@ -71,7 +71,7 @@ class Training(lightning.LightningModule):
         objective: loss and curriculum.
         schedule: optimisation.
         space: spectral space of the grid for the loss of shell energies.
-        stream_seed: seeds torch at the start of each epoch, for operators with random parts such as dropout.
+        stream_seed: seeds torch before each step, for operators with random parts such as dropout, and penalties.
         inspection: folder for the batch with which a training diverges.
         selection_steps: outputs of the rollouts whose spectrum selects the weights; 0: the error does.
     """
@@ -123,11 +123,12 @@ class Training(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.average.eval()
         self._losses = []
-        # A stream of its own for each process: their parts of a batch must not share random numbers.
-        torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
 
     def training_step(self, window: Tensor, batch_index: int) -> Tensor:
         self._window = window
+        # For each step, as loaders draw numbers at other times in a resumed training; and a stream of its own for each
+        # process: their parts of a batch must not share random numbers.
+        torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
         loss = unrolled_loss(
             self.stepper,
             window,
