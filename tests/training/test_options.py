@@ -65,7 +65,8 @@ def test_all_options_together_train_and_resume_to_the_identical_result(
     made = rollout(stepper.eval(), truth[:, :2], 5).velocity
     error = float(relative_l2_error(made[:, 1:], truth[:, 2:]).mean())
     best = rows["spectrum_error"].argmin()
-    assert error == pytest.approx(rows["validation_error"][best], rel=1e-5)
+    # Plain weights differ from bounded ones in the last bit, which eight bits of mantissa may round up or down.
+    assert error == pytest.approx(rows["validation_error"][best], rel=1e-4)
     drift = made[:, -1].mean(dim=(2, 3)) - made[:, 0].mean(dim=(2, 3))
     assert drift.abs().max() < 1e-6
 
