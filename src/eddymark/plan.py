@@ -39,7 +39,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
 """What the jobs of each driver write into their folder, beside `signature.json`."""
 
 _PACKAGE = Path(__file__).parent
-_STRUCTURE = {"kind", "operator", "solver", "history", "known_physics"}
+_STRUCTURE = {"kind", "operator", "solver", "history", "output", "bundle", "known_physics", "autocast", "compile"}
 """How a model is built; what else its configuration says is about its training."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from eddymark.config.schema import Parallel
+from eddymark.config.training import Parallel
 from eddymark.errors import EddymarkError
 
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from eddymark.config.schema import Experiment, Parallel
+from eddymark.config.schema import Experiment
+from eddymark.config.training import Parallel
 from eddymark.errors import EddymarkError
 from eddymark.plan import plan
 from eddymark.ranks import Rank, this_rank

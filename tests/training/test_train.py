@@ -35,7 +35,7 @@ from eddymark.training.checkpoint import PATTERN
 from eddymark.training.module import Training
 from eddymark.training.windows import Windows
 
-from .conftest import experiment, write_split
+from .conftest import SPACE, experiment, write_split
 
 
 def run(setup: Experiment, results: Path, folder: Path, *, model: str = "network", seed: int = 0) -> Path:
@@ -299,8 +299,14 @@ def test_divergence_is_reported_and_the_last_good_checkpoint_resumes(
 ) -> None:
     with monkeypatch.context() as patch:
         stop_in_step(15, patch)
-        with pytest.raises(EddymarkError, match=r"training diverged in step 15: loss nan"):
+        with pytest.raises(
+            EddymarkError, match=r"training diverged in step 15: loss nan.*; its batch .*work/diverged.safetensors"
+        ):
             run(experiment(), results, tmp_path / "stopped")
+    # What it diverged with: batch 3 of the third epoch, three unrolled outputs after one.
+    batch = load_file(tmp_path / "stopped" / "work" / "diverged.safetensors")["window"]
+    assert batch.shape == (4, 4, 2, 12, 12)
+    assert torch.isfinite(batch).all()
     # Only tensors and plain types: nothing is unpickled.
     state = torch.load(checkpoint(tmp_path / "stopped"), weights_only=True)
     assert state["global_step"] == 12
@@ -407,3 +413,41 @@ def test_validation_trajectories_without_a_single_step_are_refused(results: Path
     write_split(results, "validation", seed=2, outputs=1)
     with pytest.raises(EddymarkError, match=r"validation trajectories have 1 outputs; .* need 2"):
         run(experiment(), results, tmp_path)
+
+
+def test_weights_can_be_selected_by_the_spectrum_of_long_rollouts(results: Path, tmp_path: Path) -> None:
+    setup = experiment(select_by="spectrum", selection_length=8.0, steps=36)
+    output = run(setup, results, tmp_path)
+    rows = history(output)
+    assert rows.columns[-1] == "spectrum_error"
+    description = json.loads((output / "model.json").read_text())
+    assert description["best_epoch"] == rows["spectrum_error"].argmin() + 1
+    assert description["best_validation_error"] == rows["validation_error"][rows["spectrum_error"].argmin()]
+    stepper = trainable_stepper(setup, "flow", "network", 0, results=None)
+    load_weights(output / "weights.safetensors", stepper)
+    truth = validation_windows(results)
+    # Twice as long as any validation trajectory.
+    made = rollout(stepper.eval(), truth[:, :1], 40).velocity[:, 1:]
+    spectra = [SPACE.energy_spectrum(SPACE.to_spectral(states.double()))[..., 1:4] for states in (made, truth[:, 1:])]
+    mean, expected = (spectrum.mean(dim=(0, 1)) for spectrum in spectra)
+    error = float((mean / expected).log10().square().mean().sqrt())
+    assert error == pytest.approx(rows["spectrum_error"].min(), rel=1e-4)
+    # The law of the data decays: what is best after one turnover time need not be after eight.
+    assert run(experiment(steps=36), results, tmp_path / "by-error").exists()
+    assert "spectrum_error" not in history(tmp_path / "by-error" / "output")
+
+
+def test_outputs_that_are_missing_count_as_a_spectrum_given_up_for_lost(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = module.rollout
+
+    def fail(*arguments: Any, keep: Any = None, **keywords: Any) -> Any:
+        made = original(*arguments, keep=keep, **keywords)
+        if keep is not None:
+            made.velocity[:, 1:] = torch.nan
+        return made
+
+    monkeypatch.setattr(module, "rollout", fail)
+    rows = history(run(experiment(select_by="spectrum", steps=6), results, tmp_path))
+    assert rows["spectrum_error"].tolist() == pytest.approx([2.0])

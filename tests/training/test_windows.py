@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from eddymark.config.schema import Augmentation, CurriculumStage, Objective
+from eddymark.config.training import Augmentation, CurriculumStage, Objective
 from eddymark.errors import EddymarkError
 from eddymark.flows.build import build_flow
 from eddymark.storage import read_trajectories

@@ -10,8 +10,10 @@ from eddymark.closures import CLOSURES
 from eddymark.config.closure_checks import check_closure
 from eddymark.config.findings import Problem, nearest_name, show
 from eddymark.config.names import TRAINED_CLOSURES, registered_closures, registered_operators
-from eddymark.config.schema import Flow, LargeEddySimulation, Objective, Stretch, Surrogate
+from eddymark.config.schema import Flow, LargeEddySimulation, Stretch, Surrogate
 from eddymark.config.signatures import constructor_arguments
+from eddymark.config.surrogate_checks import check_stepping
+from eddymark.config.training import Objective
 from eddymark.operators import OPERATORS
 
 Path = tuple[str | int, ...]
@@ -88,9 +90,7 @@ def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
         if surrogate.kind == "les" and closure in CLOSURES and closure not in TRAINED_CLOSURES:
             expected = f"a closure with constants to fit ({', '.join(TRAINED_CLOSURES)})"
             yield Problem((*path, "solver", "closure", "type"), expected, show(closure))
-    if surrogate.kind != "surrogate" and surrogate.history != 1:
-        expected = f"1 with kind {surrogate.kind} (only kind surrogate sees past outputs)"
-        yield Problem((*path, "history"), expected, show(surrogate.history))
+    yield from check_stepping(path, surrogate, flow)
     yield from _check_operator((*path, "operator"), surrogate, flow)
     yield from _check_curriculum((*path, "objective", "curriculum"), surrogate.objective)
     yield from _check_windows(path, surrogate, flow)

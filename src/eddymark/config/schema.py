@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from eddymark.config.fields import Length, Model, NonNegative, Positive, PositiveInteger
+from eddymark.config.fields import KnownPhysics, Length, Model, NonNegative, Positive, PositiveInteger
 from eddymark.config.flow_types import FLOW_TYPES
 from eddymark.config.source import Source
+from eddymark.config.training import Augmentation, Objective, Parallel, Schedule
 
 Points = tuple[Annotated[int, Field(ge=8, le=2**16)], ...]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -159,58 +160,6 @@ class Operator(Model):
     arguments: dict[str, Any] = {}  # noqa: RUF012 (pydantic copies it)
 
 
-class CurriculumStage(Model):
-    """From `start` (fraction of the training steps) on, unroll `unroll` output intervals."""
-
-    start: Annotated[float, Field(ge=0, lt=1)]
-    unroll: PositiveInteger
-
-
-class Objective(Model):
-    """What training minimises."""
-
-    curriculum: tuple[CurriculumStage, ...] = (CurriculumStage(start=0, unroll=1),)
-    shell_energy_weight: NonNegative = 0.0
-    """Weight of the mean squared error of log shell energies beside the relative L2 error."""
-
-
-class Augmentation(Model):
-    """Random transformations under which the flow's equations do not change, and noise on the input states."""
-
-    shifts: bool = True
-    symmetries: bool = True
-    input_noise: NonNegative = 0.0
-    """Rms of solenoidal noise added to the input states of a window, as a fraction of the window's rms velocity."""
-
-
-class Schedule(Model):
-    """Optimisation: AdamW, linear warm-up, cosine decay, EMA of the weights."""
-
-    steps: PositiveInteger
-    batch_size: PositiveInteger = 8
-    learning_rate: Positive = 1e-3
-    weight_decay: NonNegative = 1e-4
-    warm_up_steps: Annotated[int, Field(ge=0, le=10**9)] = 50
-    gradient_clip: Positive = 1.0
-    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Decay of the exponential moving average of the weights; the average is what is validated and stored."""
-    steps_per_epoch: PositiveInteger = 100
-    """Steps between validations and resume checkpoints."""
-    validation_length: Positive = 2.0
-    """Length of the validation rollouts, turnover times."""
-
-
-class Parallel(Model):
-    """Training on several devices; the data of each step are spread over all of them."""
-
-    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    """ddp: every device holds the whole model; fsdp: every GPU holds a part; auto: ddp if there are several devices."""
-    devices: PositiveInteger = 1
-    """Processes per node: one for each GPU, or each with `threads` threads on CPUs."""
-    nodes: PositiveInteger = 1
-    """More than one needs Slurm."""
-
-
 class Surrogate(Model):
     """One trained model: a pure surrogate, a hybrid of solver and network, or a closure that is fitted."""
 
@@ -221,8 +170,16 @@ class Surrogate(Model):
     """hybrid and les: the LES that the network corrects or whose closure is fitted."""
     history: PositiveInteger = 1
     """surrogate: number of past outputs that the operator sees; 1 for the other kinds."""
-    known_physics: bool = True
-    """surrogate: viscosity, drag, forcing and incompressibility are exact, the network learns the rest."""
+    output: Literal["increment", "direct"] = "increment"
+    """surrogate: what the operator gives: the change over an interval beside the known physics, or the next state."""
+    bundle: Annotated[int, Field(ge=1, le=1000)] = 1
+    """surrogate: number of outputs that one call of the operator gives."""
+    known_physics: KnownPhysics = ("viscosity", "forcing", "incompressibility")
+    """surrogate: parts of the physics that are exact, the network learns the rest; true: the default, false: none."""
+    autocast: Literal["bfloat16"] | None = None
+    """surrogate and hybrid: precision of products inside the network; default: the experiment's."""
+    compile: bool = False
+    """surrogate and hybrid: compile the network with torch.compile."""
     objective: Objective = Objective()
     augmentation: Augmentation = Augmentation()
     schedule: Schedule

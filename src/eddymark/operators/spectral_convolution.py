@@ -107,6 +107,10 @@ def to_spectrum(
         Complex amplitudes `(mode, batch, channel)`; `mode` runs over the kept modes with the last grid axis slowest,
         each full axis in the order 0 … m, −m … −1 and the last one 0 … m.
     """
+    if torch.is_autocast_enabled(values.device.type):
+        # Amplitudes span more decades than a short mantissa can add up, and no complex numbers have one.
+        with torch.autocast(values.device.type, enabled=False):
+            return to_spectrum(_full(values), modes, axes=axes, padding=padding)
     points, (batch, channels) = values.shape[:-2], values.shape[-2:]
     leading = 1
     for number, n in enumerate(points):
@@ -138,6 +142,10 @@ def to_grid(
         beside: field to add, `(z, y, x, batch, channel)`.
         axes, padding: as of `to_spectrum`.
     """
+    if torch.is_autocast_enabled(spectrum.device.type):
+        with torch.autocast(spectrum.device.type, enabled=False):
+            beside = None if beside is None else _full(beside)
+            return to_grid(spectrum, modes, points, beside=beside, axes=axes, padding=padding)
     values = torch.view_as_real(spectrum).permute(0, 3, 1, 2)
     leading = values.shape[0]
     for number in reversed(range(1, len(points))):
@@ -157,6 +165,11 @@ def _matrices(
     """Return the matrices of a grid axis of an array `(z, y, x, …)`."""
     axis = None if axes is None else axes[-1 - number]
     return transform_matrices(points, modes[-1 - number], number == 0, like.dtype, like.device, axis, padding)
+
+
+def _full(values: Tensor) -> Tensor:
+    """Return a field in single precision if it has less."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 class SpectralConvolution(nn.Module):

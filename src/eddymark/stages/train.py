@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from eddymark import __version__
-from eddymark.config.schema import Experiment
+from eddymark.config.schema import Experiment, Flow
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
@@ -23,6 +23,7 @@ from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import save_weights
 from eddymark.training.loop import Data, fit
 from eddymark.training.module import Training
+from eddymark.training.spectral_normalisation import bound_linear_maps, release_linear_maps
 from eddymark.training.windows import TrainingBatches, Windows
 
 SCALE_WINDOWS = 256
@@ -83,16 +84,21 @@ def run(
     data = Data(
         batches,
         Windows(split_files(configuration, flow_name, "validation", results), dtype=dtype),
-        validation_steps=max(1, round(schedule.validation_length / configuration.sampling.interval)),
+        validation_steps=_outputs(schedule.validation_length, configuration),
     )
     with torch.no_grad():
         stepper.fit_scales(windows.spread(stepper.history + 1, most=SCALE_WINDOWS).to(device))
+    selection = schedule.selection_length or schedule.validation_length
+    if schedule.spectral_normalisation is not None:
+        bound_linear_maps(stepper, bound=schedule.spectral_normalisation)
     training = Training(
         stepper,
         objective=surrogate.objective,
         schedule=schedule,
         space=SpectralSpace(flow.coarse_grid, dtype=dtype, device=device),
         stream_seed=int(generator(experiment.seed, flow_name, model, seed, "torch").integers(2**62)),
+        inspection=work,
+        selection_steps=_outputs(selection, configuration) if schedule.select_by == "spectrum" else 0,
     )
     work.mkdir(parents=True, exist_ok=True)
     curves = results / ".work" / "tensorboard" / flow_name / model / f"seed{seed}"
@@ -102,9 +108,13 @@ def run(
 
     # Another one: the weights of the trained one may be spread over the processes.
     stepper = trainable_stepper(experiment, flow_name, model, seed, results=results)
+    if schedule.spectral_normalisation is not None:
+        bound_linear_maps(stepper, bound=schedule.spectral_normalisation)
     stepper.load_state_dict(training.best)
+    release_linear_maps(stepper)
     save_weights(output / "weights.safetensors", stepper)
     history = pd.DataFrame([asdict(row) for row in training.history]).drop(columns="seconds")
+    history = history.dropna(axis="columns", how="all")
     history.to_csv(output / "history.csv", index=False)
     write_measured(output, training_seconds=training.history[-1].seconds, seconds_before=training.seconds_before)
     description = {
@@ -123,7 +133,7 @@ def run(
         },
         "parameters": parameter_count(stepper),
         "best_epoch": training.best_epoch,
-        "best_validation_error": training.best_error,
+        "best_validation_error": training.history[training.best_epoch - 1].validation_error,
         "device": str(device),
         "threads": experiment.threads,
         "precision": experiment.precision,
@@ -135,3 +145,8 @@ def run(
         },
     }
     (output / "model.json").write_text(json.dumps(description, indent=2) + "\n")
+
+
+def _outputs(turnovers: float, flow: Flow) -> int:
+    """Return how many outputs a rollout of some turnover times makes, at least one."""
+    return max(1, round(turnovers / flow.sampling.interval))

@@ -30,12 +30,12 @@ from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.rollout import Rollout, rollout
 from eddymark.stepping.states import GridStates, resampled
-from eddymark.stepping.stepper import Stepper
+from eddymark.stepping.stepper import Stepper, outputs_of_a_call
 from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import read_trajectories, trajectory_dataset, write_trajectories
 
-MEMORY_OUTPUTS = 2
-"""Outputs over which the memory of a stepper is measured: the first one sets up caches, all others are alike."""
+MEMORY_CALLS = 2
+"""Calls over which the memory of a stepper is measured: the first one sets up caches, all others are alike."""
 
 
 def run(
@@ -160,7 +160,7 @@ def _build(experiment: Experiment, flow_name: str, stepper: str, past: Tensor, *
 
     def first_outputs() -> Stepper:
         built = build_stepper(experiment, flow_name, stepper, results=results)
-        rollout(built, _initial(built, past, experiment), MEMORY_OUTPUTS)
+        rollout(built, _initial(built, past, experiment), MEMORY_CALLS * outputs_of_a_call(built))
         return built
 
     # Libraries and compiled code are loaded once per process, however many steppers there are.

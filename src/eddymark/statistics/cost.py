@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from eddymark.memory import Result, memory_growth
-from eddymark.stepping.stepper import Stepper
+from eddymark.stepping.stepper import Stepper, outputs_of_a_call
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ def time_steppers(
     Every output starts from the given states, one output later each time, and from the first again when they are
     used up. So what a step costs does not hang on how good the steps before it were: a rollout that decays takes
     longer time steps than one that follows the flow, and an untrained network costs what a trained one does.
+    A call that gives several outputs counts as so many.
     A first round is not counted: it pays for plans, caches and compilation. Threads, precision and device are
     those of the process and of the states.
 
@@ -63,9 +64,10 @@ def time_steppers(
     try:
         for _ in range(repeats + 1):
             for name, stepper in steppers.items():
-                steps = max(1, round(turnovers * turnover_time / stepper.interval))
-                made = steps * stepper.interval / turnover_time * states[name].shape[0]
-                seconds[name].append(_time_steps(stepper, states[name], steps, first=first) / made)
+                interval = outputs_of_a_call(stepper) * stepper.interval
+                calls = max(1, round(turnovers * turnover_time / interval))
+                made = calls * interval / turnover_time * states[name].shape[0]
+                seconds[name].append(_time_calls(stepper, states[name], calls, first=first) / made)
     finally:
         if collecting:
             gc.enable()
@@ -76,14 +78,14 @@ def time_steppers(
     return result
 
 
-def _time_steps(stepper: Stepper, states: Tensor, steps: int, *, first: int) -> float:
-    """Return the seconds that a number of outputs takes; the first one follows the first `first` states."""
+def _time_calls(stepper: Stepper, states: Tensor, calls: int, *, first: int) -> float:
+    """Return the seconds that a number of calls takes; what the first one gives follows the first `first` states."""
     starts = states.shape[1] - first + 1
     with torch.inference_mode():
         _synchronise(states.device)
         start = time.perf_counter()
-        for step in range(steps):
-            end = first + step % starts
+        for call in range(calls):
+            end = first + call % starts
             stepper(states[:, end - stepper.history : end])
         _synchronise(states.device)
         return time.perf_counter() - start

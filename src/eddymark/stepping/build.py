@@ -169,23 +169,29 @@ def _assemble(
         surrogate.operator.type,
         surrogate.operator.arguments,
         in_channels=frames * dimension + len(static),
-        out_channels=dimension,
+        out_channels=surrogate.bundle * dimension,
         dimension=dimension,
         axes=[Axis(side) for side in flow.coarse_grid.sides],
         points=flow.coarse_grid.points,
     )
     operator = _converted(operator, dtype=dtype, device=device)
+    if surrogate.compile:
+        operator.compile()
+    autocast = torch.bfloat16 if surrogate.autocast == "bfloat16" else None
     if surrogate.kind == "hybrid":
         assert surrogate.solver is not None
         simulation = build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
-        return Hybrid(simulation, operator=operator, static_fields=static)
+        return Hybrid(simulation, operator=operator, static_fields=static, autocast=autocast)
     interval = flow.configuration.interval
     return Surrogate(
         operator,
-        known_physics=KnownPhysics(solver, interval) if surrogate.known_physics else None,
+        known_physics=KnownPhysics(solver, interval, surrogate.known_physics) if surrogate.known_physics else None,
         static_fields=static,
         interval=interval,
         history=surrogate.history,
+        outputs=surrogate.bundle,
+        output=surrogate.output,
+        autocast=autocast,
     )
 
 

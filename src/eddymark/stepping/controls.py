@@ -93,7 +93,7 @@ class ConstrainedNoise:
     @property
     def constrains(self) -> bool:
         """Whether the known physics rescales held shells."""
-        return self.known_physics.solver.forcing.constrains
+        return self.known_physics.constrains
 
     def __call__(self, past: Tensor) -> Tensor:
         """Return the next output."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
-from eddymark.stepping.trainable import TrainableStepper, root_mean_square
+from eddymark.stepping.trainable import TrainableStepper, evaluated, root_mean_square
 
 
 class Hybrid(TrainableStepper):
@@ -21,6 +21,7 @@ class Hybrid(TrainableStepper):
         simulation: the LES; its solver also supplies P and C.
         operator: `(batch, 2 d + static, *grid)` → `(batch, d, *grid)`.
         static_fields: fields the network must see besides the state, `(static, *grid)`.
+        autocast: precision of products inside the operator; the LES keeps that of the state.
 
     Source: Um et al. (2020), Solver-in-the-loop, NeurIPS 33.
     """
@@ -30,10 +31,18 @@ class Hybrid(TrainableStepper):
     correction_scale: Tensor
     static_fields: Tensor
 
-    def __init__(self, simulation: LargeEddySimulation, *, operator: nn.Module, static_fields: Tensor) -> None:
+    def __init__(
+        self,
+        simulation: LargeEddySimulation,
+        *,
+        operator: nn.Module,
+        static_fields: Tensor,
+        autocast: torch.dtype | None = None,
+    ) -> None:
         super().__init__(interval=simulation.interval, history=1)
         self.simulation = simulation
         self.operator = operator
+        self.autocast = autocast
         self.register_buffer("static_fields", static_fields, persistent=False)
         for name in ("state_scale", "change_scale", "correction_scale"):
             self.register_buffer(name, static_fields.new_ones(()))
@@ -52,7 +61,9 @@ class Hybrid(TrainableStepper):
         features = [simulated / self.state_scale, (simulated - past[:, -1]) / self.change_scale]
         if len(self.static_fields):
             features.append(self.static_fields.expand(len(past), *self.static_fields.shape))
-        corrected = simulated + self.correction_scale * self.operator(torch.cat(features, dim=1))
+        corrected = simulated + self.correction_scale * evaluated(
+            self.operator, torch.cat(features, dim=1), self.autocast
+        )
         solver = self.simulation.solver
         spectrum = solver.space.project(solver.space.to_spectral(corrected))
         return solver.space.to_physical(solver.forcing.constrain(spectrum))

@@ -1,40 +1,58 @@
-"""The part of the physics that needs no learning, applied exactly."""
+"""The parts of the physics that need no learning, applied exactly."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from eddymark.config.fields import KnownPart
 from eddymark.solvers.periodic import NavierStokes
+
+ALL_BUT_MOMENTUM: tuple[KnownPart, ...] = ("viscosity", "forcing", "incompressibility")
 
 
 class KnownPhysics:
     """Advances the linear and the forced part of the equations exactly over one output interval.
 
-        û(t + T) = C P [ exp(L T) û(t) + (exp(L T) − 1) / L · f̂ + N̂ ],    L = −ν k² − α
+        û(t + T) = M C P [ exp(L T) û(t) + (exp(L T) − 1) / L · f̂ + N̂ ],    L = −ν k² − α
 
     f is the steady force, N the increment that a network supplies for everything else, P the projection onto
-    solenoidal fields, and C restores the shell energies which the flow's forcing holds (identity for other forces).
-    Nothing here comes from reference data: it is the flow's definition.
+    solenoidal fields, C restores the shell energies which the flow's forcing holds (identity for other forces), and M
+    sets the mean flow, the mode k = 0, to what the equations make of it: exp(−α T) û₀(t), with the mean of f.
+    Nothing here comes from reference data: it is the flow's definition. Whatever the parts, the modes beyond the 2/3
+    rule are dropped.
 
     Arguments:
         solver: the flow's equations on the grid of the states.
         interval: T, flow units.
+        parts: `viscosity` (L ≠ 0, with the drag), `forcing` (f and C), `incompressibility` (P), `momentum` (M).
     """
 
-    def __init__(self, solver: NavierStokes, interval: float) -> None:
+    def __init__(self, solver: NavierStokes, interval: float, parts: Iterable[KnownPart] = ALL_BUT_MOMENTUM) -> None:
         self.solver = solver
         self.space = solver.space
-        rate = solver.linear_rate()
-        self._decay = torch.exp(rate * interval)
+        self.parts = frozenset(parts)
+        exact = solver.linear_rate()
+        rate = exact if "viscosity" in self.parts else torch.zeros_like(exact)
+        self._decay = torch.exp(rate * interval) if "viscosity" in self.parts else None
         steady = solver.forcing.steady
-        # expm1(x)/x has the limit 1 where the mode does not decay.
-        growth = torch.where(rate == 0, torch.ones_like(rate), torch.expm1(rate * interval) / (rate * interval))
-        self._forced = None if steady is None else interval * growth * steady
+        forced = "forcing" in self.parts and steady is not None
+        self._forced = _impulse(steady, rate, interval) if forced and steady is not None else None
+        self._mean_decay = torch.exp(exact.flatten()[0] * interval)
+        self._mean_impulse = 0.0 if steady is None else _impulse(steady, exact, interval).flatten(1)[:, 0]
+
+    @property
+    def constrains(self) -> bool:
+        """Whether held shells are rescaled."""
+        return "forcing" in self.parts and self.solver.forcing.constrains
 
     def free(self, velocity: Tensor) -> Tensor:
         """Return the spectrum that decay and steady force alone make of a state, `(batch, d, *modes)`."""
-        spectrum = self._decay * self.space.to_spectral(velocity)
+        spectrum = self.space.to_spectral(velocity)
+        if self._decay is not None:
+            spectrum = self._decay * spectrum
         return spectrum if self._forced is None else spectrum + self._forced
 
     def __call__(self, velocity: Tensor, increment: Tensor) -> Tensor:
@@ -44,5 +62,32 @@ class KnownPhysics:
             velocity: u(t), `(batch, d, *grid)`.
             increment: what the network adds, same shape.
         """
-        spectrum = self.space.project(self.free(velocity) + self.space.to_spectral(increment))
-        return self.space.to_physical(self.solver.forcing.constrain(spectrum))
+        return self._constrained(velocity, self.free(velocity) + self.space.to_spectral(increment))
+
+    def constrain(self, velocity: Tensor, following: Tensor) -> Tensor:
+        """Return a state one interval later with the parts which act on it: P, C and M.
+
+        Arguments:
+            velocity: u(t), `(batch, d, *grid)`.
+            following: what the network takes for u(t + T), same shape.
+        """
+        return self._constrained(velocity, self.space.to_spectral(following))
+
+    def _constrained(self, velocity: Tensor, spectrum: Tensor) -> Tensor:
+        if "incompressibility" in self.parts:
+            spectrum = self.space.project(spectrum)
+        if "forcing" in self.parts:
+            spectrum = self.solver.forcing.constrain(spectrum)
+        if "momentum" in self.parts:
+            mean = self._mean_decay * velocity.mean(dim=self.space.axes) + self._mean_impulse
+            flat = spectrum.flatten(-self.space.grid.dimension).clone()
+            flat[..., 0] = mean
+            spectrum = flat.unflatten(-1, self.space.modes)
+        return self.space.to_physical(spectrum)
+
+
+def _impulse(steady: Tensor, rate: Tensor, interval: float) -> Tensor:
+    """Return what a steady force adds to each mode over an interval, `(d, *modes)`."""
+    # expm1(x)/x has the limit 1 where the mode does not decay.
+    growth = torch.where(rate == 0, torch.ones_like(rate), torch.expm1(rate * interval) / (rate * interval))
+    return interval * growth * steady

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from eddymark.checkpoints import Checkpoints
 from eddymark.mapped import mapped_tensor
-from eddymark.stepping.stepper import Stepper, TimeDependent
+from eddymark.stepping.stepper import Stepper, TimeDependent, next_outputs
 
 BLOW_UP = 100.0
 """A state with this many times its initial kinetic energy is taken for lost."""
@@ -59,7 +59,9 @@ def rollout(
 ) -> Rollout:
     """Advance a batch of states over many output intervals; what blows up is recorded and left out from then on.
 
-    A rollout that goes on from a checkpoint ends with the same bytes as an undisturbed one: between outputs there is
+    A stepper that gives several outputs at a time is called when they are used up. Each of them is looked at by itself.
+
+    A rollout that goes on from a checkpoint ends with the same bytes as an undisturbed one: between calls there is
     nothing but the past outputs and, if a stepper draws random numbers, its `random` generator.
 
     Arguments:
@@ -95,11 +97,14 @@ def rollout(
         failures = [Failure(**failure) for failure in found.facts["failures"]]
         if random is not None:
             random.bit_generator.state = found.facts["random"]
+    ahead: list[Tensor] = []
     with torch.inference_mode():
         for step in range(done + 1, steps + 1):
             if isinstance(stepper, TimeDependent):
                 stepper.output = step
-            output = stepper(past)
+            if not ahead:
+                ahead = next_outputs(stepper, past)
+            output = ahead.pop(0)
             mean_square = output.flatten(1).square().mean(dim=1)
             finite = torch.isfinite(mean_square)
             sane = finite & (mean_square <= limit[alive])
@@ -108,7 +113,7 @@ def rollout(
                     cause = "energy grew a hundredfold" if bool(finite[position]) else "not finite"
                     failures.append(Failure(trajectory=alive[position], step=step, cause=cause))
                 alive = [index for index, good in zip(alive, sane.tolist(), strict=True) if good]
-                output, past = output[sane], past[sane]
+                output, past, ahead = output[sane], past[sane], [later[sane] for later in ahead]
             if not alive:
                 velocity[:, step:] = torch.nan
                 break
@@ -119,7 +124,7 @@ def rollout(
             past = torch.cat([past[:, 1:], output.unsqueeze(1)], dim=1).contiguous()
             if progress is not None:
                 progress(step)
-            if checkpoints is not None and step < steps and checkpoints.due():
+            if checkpoints is not None and step < steps and not ahead and checkpoints.due():
                 checkpoints.save(
                     step,
                     state={"past": past},

@@ -14,16 +14,18 @@ class TrainableStepper(nn.Module):
     Arguments:
         interval: time between outputs, flow units.
         history: number of past outputs needed.
+        outputs: number of outputs that a call gives.
     """
 
-    def __init__(self, *, interval: float, history: int) -> None:
+    def __init__(self, *, interval: float, history: int, outputs: int = 1) -> None:
         super().__init__()
         self.interval = interval
         self.history = history
+        self.outputs = outputs
 
     @abstractmethod
     def forward(self, past: Tensor) -> Tensor:
-        """Return the next output, `(batch, history, component, *grid)` → `(batch, component, *grid)`."""
+        """Return the next output, `(batch, history, component, *grid)` → `(batch, component, *grid)`; see `Stepper`."""
 
     def fit_scales(self, windows: Tensor) -> None:
         """Fit the constants of normalisation to training windows `(n, history + 1, component, *grid)`."""
@@ -32,6 +34,22 @@ class TrainableStepper(nn.Module):
     def constrains(self) -> bool:
         """Whether outputs pass through a constraint that rescales them."""
         return False
+
+
+def evaluated(operator: nn.Module, features: Tensor, autocast: torch.dtype | None) -> Tensor:
+    """Return what a network makes of its input, in the precision of the input.
+
+    Arguments:
+        operator: the network.
+        features: its input.
+        autocast: precision of products inside it (`torch.autocast`); None: that of the input.
+    """
+    if autocast is None:
+        result: Tensor = operator(features)
+        return result
+    with torch.autocast(features.device.type, dtype=autocast):
+        result = operator(features)
+    return result.to(features.dtype)
 
 
 def parameter_count(stepper: object) -> int:

@@ -22,7 +22,7 @@ from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Str
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from eddymark.config.schema import Parallel
+from eddymark.config.training import Parallel
 from eddymark.errors import EddymarkError
 from eddymark.progress import Progress
 from eddymark.ranks import Rank
@@ -111,7 +111,9 @@ class EpochEnd(Callback):
                 flush=True,
             )
         for logger in trainer.loggers:
-            metrics = {key: value for key, value in asdict(row).items() if key not in ("epoch", "step")}
+            metrics = {
+                key: value for key, value in asdict(row).items() if key not in ("epoch", "step") and value is not None
+            }
             logger.log_metrics(metrics, row.step)
         partial = self.work / "partial"
         trainer.save_checkpoint(partial, weights_only=False)

@@ -6,22 +6,30 @@ import copy
 import math
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from eddymark.config.schema import Objective, Schedule
+from eddymark.config.training import Objective, Schedule
 from eddymark.errors import EddymarkError
 from eddymark.grid import SpectralSpace
 from eddymark.statistics.errors import relative_l2_error
+from eddymark.statistics.spectra import spectrum_error
 from eddymark.stepping.rollout import BLOW_UP, rollout
 from eddymark.stepping.trainable import TrainableStepper
 from eddymark.training.objective import unrolled_loss
+from eddymark.training.spectral_normalisation import iterate
 from eddymark.training.windows import unroll_at
+
+AVERAGE_ITERATIONS = 15
+"""Power iterations for the bounds on the averaged weights before each validation."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Progress:
         training_loss: mean over the epoch.
         validation_error: mean relative L2 error of the validation rollouts of the averaged weights.
         seconds: time spent in training and validation so far, earlier runs of a resumed training included.
+        spectrum_error: distance in decades of the mean energy spectrum of the selection rollouts, and of the validation
+            data; None unless weights are selected by it.
     """
 
     epoch: int
@@ -45,6 +55,7 @@ class Progress:
     training_loss: float
     validation_error: float
     seconds: float
+    spectrum_error: float | None = None
 
 
 class Training(lightning.LightningModule):
@@ -52,15 +63,17 @@ class Training(lightning.LightningModule):
 
     Optimiser: AdamW (no weight decay on biases and closure constants, that is, on arrays with fewer than two
     axes), linear warm-up, cosine decay to zero, clipping of the gradient's norm. The exponential moving
-    average of the weights is what is validated; the average with the lowest validation error so far is
-    `best`.
+    average of the weights is what is validated; the average with the lowest validation error so far, or with the
+    lowest spectrum error if `schedule.select_by` says so, is `best`, and `best_error` what it was chosen by.
 
     Arguments:
         stepper: stepper with its scales fitted.
         objective: loss and curriculum.
         schedule: optimisation.
         space: spectral space of the grid for the loss of shell energies.
-        stream_seed: seeds torch at the start of each epoch, for operators with random parts such as dropout.
+        stream_seed: seeds torch before each step, for operators with random parts such as dropout, and penalties.
+        inspection: folder for the batch with which a training diverges.
+        selection_steps: outputs of the rollouts whose spectrum selects the weights; 0: the error does.
     """
 
     def __init__(
@@ -71,6 +84,8 @@ class Training(lightning.LightningModule):
         schedule: Schedule,
         space: SpectralSpace | None,
         stream_seed: int,
+        inspection: Path | None = None,
+        selection_steps: int = 0,
     ) -> None:
         super().__init__()
         self.stepper = stepper
@@ -79,12 +94,16 @@ class Training(lightning.LightningModule):
         self.schedule = schedule
         self.space = space
         self.stream_seed = stream_seed
+        self.inspection = inspection
+        self.selection_steps = selection_steps
         self.history: list[Progress] = []
         self.best: dict[str, Tensor] = {}
         self.best_error = math.inf
         self.best_epoch = 0
         self._losses: list[Tensor] = []
+        self._window = torch.empty(0)
         self._validation_errors: list[Tensor] = []
+        self._spectra: list[Tensor] = []
         self.seconds_before = 0.0
         self._started = time.monotonic()
 
@@ -104,14 +123,16 @@ class Training(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.average.eval()
         self._losses = []
-        # A stream of its own for each process: their parts of a batch must not share random numbers.
-        torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
 
     def training_step(self, window: Tensor, batch_index: int) -> Tensor:
+        self._window = window
+        # For each step, as loaders draw numbers at other times in a resumed training; and a stream of its own for each
+        # process: their parts of a batch must not share random numbers.
+        torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
         loss = unrolled_loss(
             self.stepper,
             window,
-            shell_energy_weight=self.objective.shell_energy_weight,
+            objective=self.objective,
             space=self.space,
         )
         self._losses.append(loss.detach())
@@ -130,12 +151,27 @@ class Training(lightning.LightningModule):
         if not math.isfinite(value) or not math.isfinite(float(self._losses[-1])):
             raise EddymarkError(
                 f"training diverged in step {self.global_step + 1}: loss {float(self._losses[-1]):.3g}, "
-                f"gradient norm {value:.3g}; try a lower learning_rate or fewer unrolled steps"
+                f"gradient norm {value:.3g}; try a lower learning_rate or fewer unrolled steps{self._kept_batch()}"
             )
         if value > self.schedule.gradient_clip:
             nn.utils.clip_grads_with_norm_(parameters, self.schedule.gradient_clip, norm)
 
+    def _kept_batch(self) -> str:
+        """Store the present batch for inspection and return where it is, in words."""
+        if self.inspection is None:
+            return ""
+        path = self.inspection / f"diverged{f'-{self.global_rank}' if self.global_rank else ''}.safetensors"
+        facts = {"step": str(self.global_step + 1), "history": str(self.stepper.history)}
+        try:
+            save_file({"window": self._window.detach().cpu().contiguous()}, path, metadata=facts)
+        except (OSError, SafetensorError):
+            # A full disk must not hide the divergence.
+            return ""
+        return f"; its batch of windows is in {path}"
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.schedule.spectral_normalisation is not None:
+            iterate(self.stepper)
         # The first steps weigh more, so that the average forgets the initial weights.
         step = self.global_step
         decay = min(self.schedule.average_decay, (1 + step) / (10 + step))
@@ -144,8 +180,13 @@ class Training(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._validation_errors = []
+        self._spectra = []
         for averaged, value in zip(self.average.buffers(), self.stepper.buffers(), strict=True):
             averaged.copy_(value)
+        if self.schedule.spectral_normalisation is not None:
+            # The singular vectors of the average are not quite those of the weights themselves.
+            for _ in range(AVERAGE_ITERATIONS):
+                iterate(self.average)
 
     def validation_step(self, window: Tensor, batch_index: int) -> None:
         history = self.stepper.history
@@ -155,6 +196,46 @@ class Training(lightning.LightningModule):
         # is given up.
         error = relative_l2_error(predicted, truth).nan_to_num(nan=math.sqrt(BLOW_UP))
         self._validation_errors.append(error.mean(dim=1))
+        if self.selection_steps:
+            self._spectra.append(self._mean_spectra(window))
+
+    def _mean_spectra(self, window: Tensor) -> Tensor:
+        """Return the time averages of the spectra of DNS and rollouts, and of outputs that are missing.
+
+        Returns:
+            `(window, 3, shell)`: energies of shells 1 … k_c of the DNS, those of the rollouts with 0 for what is
+            missing, and the share of the outputs that are.
+        """
+        space = self.space
+        assert space is not None
+
+        def spectrum(velocity: Tensor) -> Tensor:
+            shells = slice(1, space.grid.resolved_shells + 1)
+            return space.energy_spectrum(space.to_spectral(velocity))[..., shells].double()
+
+        history = self.stepper.history
+        made = rollout(self.average, window[:, :history], self.selection_steps, keep=spectrum).velocity[:, 1:]
+        parts = [spectrum(window[:, history:]), made.nan_to_num(nan=0.0), made.isnan().double()]
+        return torch.stack([part.mean(dim=1) for part in parts], dim=1)
+
+    def _spectrum_error(self) -> float | None:
+        """Return the distance of the mean spectra in decades; a missing output counts as one given up for lost."""
+        if not self._spectra:
+            return None
+        truth, made, missing = self._sum(torch.cat(self._spectra)).cpu().numpy()
+        # Sums over the same windows: their ratio is that of the means.
+        count = self._sum(torch.ones(sum(map(len, self._spectra)), 1, device=self.device)).item()
+        made = made + missing / count * BLOW_UP * truth
+        return float(spectrum_error(made, truth, shells=slice(None)))
+
+    def _sum(self, values: Tensor) -> Tensor:
+        """Return the sum over the first axis and all processes."""
+        assert self.trainer is not None
+        total = values.sum(dim=0)
+        if self.trainer.world_size == 1:
+            return total
+        reduced: Tensor = self.trainer.strategy.reduce(total, reduce_op="sum")
+        return reduced
 
     def on_validation_epoch_end(self) -> None:
         error = self._mean(torch.cat(self._validation_errors))
@@ -167,10 +248,12 @@ class Training(lightning.LightningModule):
             training_loss=self._mean(torch.stack(self._losses)),
             validation_error=error,
             seconds=self.seconds_before + time.monotonic() - self._started,
+            spectrum_error=self._spectrum_error(),
         )
         self.history.append(row)
-        if error < self.best_error:
-            self.best_error, self.best_epoch = error, row.epoch
+        score = error if row.spectrum_error is None else row.spectrum_error
+        if score < self.best_error:
+            self.best_error, self.best_epoch = score, row.epoch
             self.best = {name: _whole(value.detach()).clone() for name, value in self.average.state_dict().items()}
 
     def _mean(self, values: Tensor) -> float:

@@ -1,55 +1,63 @@
-"""What training minimises."""
+"""What training minimises: the loss of unrolled steps."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from eddymark.config.training import Objective
 from eddymark.grid import SpectralSpace
+from eddymark.stepping.stepper import next_outputs
 from eddymark.stepping.trainable import TrainableStepper
+from eddymark.training.losses import output_loss
+from eddymark.training.regularisation import dissipativity_penalty
 
 
 def unrolled_loss(
-    stepper: TrainableStepper, window: Tensor, *, shell_energy_weight: float, space: SpectralSpace | None
+    stepper: TrainableStepper, window: Tensor, *, objective: Objective, space: SpectralSpace | None
 ) -> Tensor:
-    """Return the loss of a batch of windows over all steps that follow the history.
+    """Return the loss of a batch of windows over all outputs that follow the history.
 
-        mean over windows and steps of  ‖u − v‖ / ‖v‖ + w · mean over resolved shells of (ln E_u(κ) − ln
-        E_v(κ))²
+        mean over windows and outputs of the distances of u and v (`losses.output_loss`) + dissipativity
 
-    u is the stepper's output, fed back as its next input, and v the DNS; gradients flow through all steps.
+    u is the stepper's output, fed back as its next input, and v the DNS; gradients flow through all steps. With
+    `teacher_forcing` α, what is fed back is α v + (1 − α) u. With `pushforward`, the calls before the last one have no
+    gradient and only two count: the first, from DNS, and the last, from what the others have made of it. With
+    `checkpointing`, a call is computed again for its gradient instead of keeping what it computed.
 
     Arguments:
         stepper: what is trained.
-        window: `(batch, history + steps, component, *grid)`.
-        shell_energy_weight: w.
-        space: spectral space of the grid; needed if w > 0.
+        window: `(batch, history + steps, component, *grid)`; steps are a multiple of the outputs of a call.
+        objective: distances, weights and how to unroll.
+        space: spectral space of the grid; needed by distances of spectra.
+
+    Source: teacher forcing: Hess, Monfared, Brenner & Durstewitz (2023), Generalized Teacher Forcing for Learning
+    Chaotic Dynamics, ICML, eq. 7; pushforward: Brandstetter, Worrall & Welling (2022), Message Passing Neural PDE
+    Solvers, ICLR, section 3.1 (loss of one step and stability loss; the mean of both here).
     """
-    history = stepper.history
+    history, outputs = stepper.history, stepper.outputs
     past = window[:, :history]
+    bundles = window[:, history:].split(outputs, dim=1)
     losses = []
-    for target in window[:, history:].unbind(1):
-        output = stepper(past)
-        error = torch.linalg.vector_norm((output - target).flatten(1), dim=1)
-        loss = (error / torch.linalg.vector_norm(target.flatten(1), dim=1)).mean()
-        if shell_energy_weight > 0 and space is not None:
-            loss = loss + shell_energy_weight * shell_energy_error(output, target, space=space)
-        losses.append(loss)
-        past = output.unsqueeze(1) if history == 1 else torch.cat([past[:, 1:], output.unsqueeze(1)], dim=1)
-    return torch.stack(losses).mean()
-
-
-def shell_energy_error(output: Tensor, target: Tensor, *, space: SpectralSpace) -> Tensor:
-    """Return the mean squared difference of the natural logarithms of the energies of shells 1 … k_c.
-
-    Arguments:
-        output, target: velocity, `(batch, component, *grid)`.
-        space: spectral space of the grid.
-    """
-    shells = slice(1, space.grid.resolved_shells + 1)
-    tiny = torch.finfo(output.dtype).tiny
-    logarithms = [
-        space.energy_spectrum(space.to_spectral(velocity))[:, shells].clamp_min(tiny).log()
-        for velocity in (output, target)
-    ]
-    return (logarithms[0] - logarithms[1]).square().mean()
+    for index, targets in enumerate(bundles):
+        # In between there is nothing to learn from.
+        pushed = objective.pushforward and 0 < index < len(bundles) - 1
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not pushed):
+            if objective.checkpointing and torch.is_grad_enabled():
+                made: list[Tensor] = checkpoint(next_outputs, stepper, past, use_reentrant=False)
+            else:
+                made = next_outputs(stepper, past)
+        if not pushed:
+            pairs = zip(made, targets.unbind(1), strict=True)
+            losses += [output_loss(output, target, objective=objective, space=space) for output, target in pairs]
+        for output, target in zip(made, targets.unbind(1), strict=True):
+            fed = output.detach() if objective.pushforward else output
+            if objective.teacher_forcing > 0:
+                fed = torch.lerp(fed, target, objective.teacher_forcing)
+            past = fed.unsqueeze(1) if history == 1 else torch.cat([past[:, 1:], fed.unsqueeze(1)], dim=1)
+    loss = torch.stack(losses).mean()
+    if objective.dissipativity is not None:
+        penalty = dissipativity_penalty(stepper, window[:, :history], objective.dissipativity)
+        loss = loss + objective.dissipativity.weight * penalty
+    return loss

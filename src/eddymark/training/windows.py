@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from eddymark.config.schema import Augmentation, Objective
+from eddymark.config.training import Augmentation, Objective
 from eddymark.errors import EddymarkError
 from eddymark.flows.base import Flow
 from eddymark.grid import SpectralSpace

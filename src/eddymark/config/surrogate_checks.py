@@ -1,0 +1,95 @@
+"""Checks of how a surrogate steps and is trained: options that do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eddymark.config.findings import Problem, show
+from eddymark.config.schema import Flow, Surrogate
+from eddymark.config.training import Objective, Schedule
+
+Path = tuple[str | int, ...]
+
+_OF_SURROGATES = {
+    "history": "only kind surrogate sees past outputs",
+    "output": "only kind surrogate has a choice",
+    "bundle": "only kind surrogate gives several outputs at once",
+    "known_physics": "the solver of the others is all they know",
+}
+"""Options which only kind surrogate has, and why."""
+
+
+def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
+    """Yield what is wrong with how a model makes its outputs.
+
+    Arguments:
+        path: where its section stands.
+        surrogate: the section.
+        flow: its flow.
+    """
+    for key in ("autocast", "compile"):
+        if surrogate.kind == "les" and getattr(surrogate, key):
+            yield Problem((*path, key), "nothing with kind les (it has no network)", show(getattr(surrogate, key)))
+    if surrogate.kind == "les" and surrogate.schedule.spectral_normalisation is not None:
+        yield Problem((*path, "schedule", "spectral_normalisation"), "nothing with kind les (it has no network)", "one")
+    yield from _check_selection((*path, "schedule"), surrogate.schedule, flow)
+    yield from _check_objective((*path, "objective"), surrogate.objective, flow)
+    if surrogate.kind != "surrogate":
+        for key, reason in _OF_SURROGATES.items():
+            default, value = Surrogate.model_fields[key].default, getattr(surrogate, key)
+            if value != default:
+                yield Problem((*path, key), f"{show(default)} with kind {surrogate.kind} ({reason})", show(value))
+        return
+    parts = surrogate.known_physics
+    if len(set(parts)) < len(parts):
+        yield Problem((*path, "known_physics"), "each part once", show(parts))
+    if surrogate.output == "direct" and (acting := [part for part in parts if not _constrains(part, flow)]):
+        expected = f"parts that act on a state whatever the one before, with output direct ({_constraints(flow)})"
+        yield Problem((*path, "known_physics"), expected, show(acting[0]))
+    for index, stage in enumerate(surrogate.objective.curriculum):
+        if stage.unroll % surrogate.bundle:
+            expected = f"a multiple of bundle ({surrogate.bundle})"
+            yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
+
+
+def _constrains(part: str, flow: Flow) -> bool:
+    """Return whether a part of the known physics is a constraint on each state by itself."""
+    return part in ("incompressibility", "momentum") or (part == "forcing" and flow.forcing.type == "held_shells")
+
+
+def _constraints(flow: Flow) -> str:
+    parts = ("forcing", "incompressibility", "momentum")
+    return ", ".join(part for part in parts if _constrains(part, flow))
+
+
+def _check_objective(path: Path, objective: Objective, flow: Flow) -> Iterator[Problem]:
+    weights = ("error_weight", "shell_energy_weight", "sobolev_weight", "band_weight")
+    if not any(getattr(objective, weight) for weight in weights):
+        yield Problem((*path, "error_weight"), f"a positive weight here or in {', '.join(weights[1:])}", "0.0")
+    grid, bands = flow.large_eddy_grid.points, objective.bands
+    if bands is not None and len(grid) == len(flow.sides):
+        highest = int(
+            min((n - 1) // 3 * max(flow.sides) / side for n, side in zip(grid, flow.sides, strict=True)) + 1e-9
+        )
+        if not bands or list(bands) != sorted(set(bands)) or bands[-1] > highest:
+            yield Problem((*path, "bands"), f"increasing numbers of shells, at most {highest}", show(bands))
+    if objective.bands is not None and not objective.band_weight:
+        yield Problem((*path, "bands"), "no bands without a band_weight", show(bands))
+    unrolls = max((stage.unroll for stage in objective.curriculum), default=1)
+    for key in ("pushforward", "teacher_forcing"):
+        if getattr(objective, key) and unrolls == 1:
+            yield Problem((*path, key), "an unroll above 1 in the curriculum (else nothing is fed back)", "1")
+    if (term := objective.dissipativity) is not None and not 1 < term.scales[0] <= term.scales[1]:
+        yield Problem((*path, "dissipativity", "scales"), "two factors above 1, not decreasing", show(term.scales))
+
+
+def _check_selection(path: Path, schedule: Schedule, flow: Flow) -> Iterator[Problem]:
+    """Check how weights are selected: what changes with time is compared with the DNS at the same times."""
+    length = schedule.selection_length
+    if length is None:
+        return
+    if schedule.select_by != "spectrum":
+        yield Problem((*path, "selection_length"), "no length without select_by: spectrum", show(length))
+    elif flow.is_transient and length != schedule.validation_length:
+        expected = f"validation_length ({schedule.validation_length:g}) in a transient flow"
+        yield Problem((*path, "selection_length"), expected, show(length))
