@@ -126,6 +126,26 @@ def test_an_les_with_failed_rollouts_is_no_opponent() -> None:
     assert "fitted (6 of 8 survived" in detail(result, "Not ranked")
 
 
+def test_a_win_is_doubted_while_an_les_that_lost_few_rollouts_is_not_separated() -> None:
+    cnn, opponent = row("cnn", "hybrid", 0.04, cost=5.0), row("smagorinsky", "les", 0.3)
+    lost = row("fitted", "les", 0.05, half=0.02, survived=7)
+    doubt = (
+        "outside the 95 % intervals, but not beyond doubt: fitted, not ranked as it lost 1 of its 8 rollouts, is not "
+        "separated from it (0.050 [0.030, 0.070], at 0.20 × the cost); 8 of 8"
+    )
+    assert doubt in judge(opponent, lost, cnn).sentence
+    by_default = judge(lost, cnn).sentence
+    assert "wins by default: no LES survived all of its rollouts, but not beyond doubt: fitted" in by_default
+    for harmless in (
+        row("fitted", "les", 0.08, survived=7),
+        row("fitted", "les", 0.05, half=0.02, survived=4),
+        row("fitted", "les", 0.05, half=0.02, survived=7, fewer_shells=5),
+        row("fitted", "les", math.nan, survived=7),
+    ):
+        assert "doubt" not in judge(opponent, harmless, cnn).sentence
+    assert "doubt" not in judge(row("best", "les", 0.01), lost, cnn).sentence
+
+
 def test_a_learned_model_without_a_surviving_rollout_cannot_win() -> None:
     result = judge(NO_MODEL, FITTED, row("fno", "surrogate", 0.001, survived=0))
     assert result.sentence.startswith("The learned models lose: none survived all of its rollouts, while the LES")

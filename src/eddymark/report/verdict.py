@@ -109,13 +109,14 @@ def _comparison(standings: Sequence[Standing], learned: Standing | None, classic
             return f"no learned model took part; the best LES in the {SPECTRUM.title} is {_quoted(classical)}"
         return f"the learned models lose: none survived all of its rollouts, while {_quoted(classical)} did"
     if classical is None:
-        return f"{_quoted(learned)} wins by default: no LES survived all of its rollouts"
+        by_default = f"{_quoted(learned)} wins by default: no LES survived all of its rollouts"
+        return f"{by_default}{_reservation(standings, learned)}"
     ours = f"{SPECTRUM.title} of {interval(learned[SPECTRUM])} {SPECTRUM.unit}{_floors(learned)}"
     theirs = f"{classical.name} ({interval(classical[SPECTRUM])}{_floors(classical)})"
     if separated(learned[SPECTRUM], classical[SPECTRUM]):
         return (
             f"a learned model wins: {_named(learned)} has a {ours}, below that of the best LES, {theirs}, "
-            "outside the 95 % intervals"
+            f"outside the 95 % intervals{_reservation(standings, learned)}"
         )
     if separated(classical[SPECTRUM], learned[SPECTRUM]):
         return (
@@ -125,6 +126,33 @@ def _comparison(standings: Sequence[Standing], learned: Standing | None, classic
     return (
         f"no difference beyond chance: the best learned model, {_named(learned)}, has a {ours}, the best "
         f"LES is {theirs}, and their 95 % intervals overlap"
+    )
+
+
+def _reservation(standings: Sequence[Standing], learned: Standing) -> str:
+    """Name the LES that would take the win away, had it not lost a few of its rollouts.
+
+    Only LES get the benefit of the doubt: a win that hangs on one lost rollout of the opponent is a claim to doubt.
+    """
+    close = [
+        row
+        for row in standings
+        if row.kind == "les"
+        and row.has_failures
+        and 2 * row.survived > row.rollouts
+        and row.fewer_shells is None
+        and math.isfinite(row[SPECTRUM].value)
+        and not separated(learned[SPECTRUM], row[SPECTRUM])
+    ]
+    if not close:
+        return ""
+    rival = min(close, key=lambda row: row[SPECTRUM].value)
+    price = rival.cost.value / learned.cost.value
+    cost = f", at {number(price, 2)} × the cost" if math.isfinite(price) else ""
+    lost = count(rival.rollouts - rival.survived)
+    return (
+        f", but not beyond doubt: {rival.name}, not ranked as it lost {lost} of its {count(rival.rollouts)} rollouts, "
+        f"is not separated from it ({interval(rival[SPECTRUM])}{cost})"
     )
 
 
