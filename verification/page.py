@@ -68,12 +68,13 @@ def write_page(found: Found) -> None:
     ).render(
         criteria=_criteria(found, peers),
         missing=", ".join(found.missing),
-        reference=f"{number(taylor_green.REFERENCE_PEAK, 6)} at t = {taylor_green.REFERENCE_TIME}",
+        reference=f"{number(taylor_green.REFERENCE_PEAK, 6)} V₀³ / L at t = {taylor_green.REFERENCE_TIME} L / V₀",
         vortex=_vortex(found.vortex),
         precision=number(float(np.abs(single / double - 1).max()), 2),
         instantaneous=number(max(instantaneous_imbalance(rows) for rows in direct), 2),
         accumulated=number(max(accumulated_imbalance(rows) for rows in direct), 2),
         points=POINTS,
+        share=f"{100 * _resolved_share():.0f} %",
         members=len(MEMBERS),
         preparation=", ".join(skewness),
         unprepared=_percent(float(energy_errors(found.unprepared, STATIONS[2]).mean())),
@@ -102,7 +103,7 @@ def _criteria(found: Found, peers: dict[str, Any]) -> str:
         size = f"{_modes(case)}³ modes ({case.points}³ points)"
         what = f"Taylor–Green vortex, Re 1600, {size}, no model: peak of −dE/dt, its time"
         met = abs(excess) <= 0.05 and abs(delay) <= 0.3
-        rows.append((what, "within 5 % and 0.3", f"{_percent(excess)}, {_signed(delay)}", _verdict(met)))
+        rows.append((what, "within 5 % and 0.3 L / V₀", f"{_percent(excess)}, {_signed(delay)}", _verdict(met)))
     error = float(energy_errors(found.stations["dynamic_smagorinsky"], STATIONS[2]).mean())
     what = "Comte-Bellot & Corrsin: energy at station 171, dynamic Smagorinsky"
     rows.append((what, "within 10 %", _percent(error), _verdict(abs(error) <= 0.1)))
@@ -123,12 +124,19 @@ def _vortex(vortex: Mapping[taylor_green.Case, list[Row]]) -> str:
         label, model = f"{case.points}³, {case.precision}", case.closure.replace("_", " ")
         excess = _percent(height / taylor_green.REFERENCE_PEAK - 1)
         rows.append((label, f"{_modes(case)}³", model, number(time), number(height, 4), excess))
-    return _table(("points", "modes", "model", "time of the peak", "peak", "against the reference"), rows)
+    headings = ("points", "modes", "model", "time of the peak, L / V₀", "peak, V₀³ / L", "against the reference")
+    return _table(headings, rows)
 
 
 def _modes(case: taylor_green.Case) -> int:
     """Return the modes per axis that the 2/3 rule leaves."""
     return 2 * Grid((case.points,) * 3, (1.0,) * 3).dealiased_cutoff[0] + 1
+
+
+def _resolved_share() -> float:
+    """Return the part of the energy at the first station, 3/2, that is in the shells which the grid resolves wholly."""
+    complete = Grid((POINTS,) * 3, (1.0,) * 3).resolved_shells
+    return float(measured_energies(STATIONS[0], complete).sum() / 1.5)
 
 
 def _viscosities(fit: Fit) -> str:
