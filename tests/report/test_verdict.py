@@ -252,6 +252,8 @@ def test_the_converse_question_is_asked_of_a_costlier_winner() -> None:
     equal = judge(FITTED, winner, row("fno", "surrogate", 0.08)).sentence
     assert "the best affordable learned model, fno (0.080" in equal
     assert "lower cost of the best LES" not in judge(FITTED, row("cnn", "hybrid", 0.04, cost=0.9)).sentence
+    failed = judge(FITTED, winner, row("fno", "surrogate", 0.06, survived=7)).sentence
+    assert failed.endswith("(1.00 s) no affordable learned model survived all of its rollouts, and the LES wins.")
 
 
 @pytest.mark.parametrize(("dimensions", "score"), [(2, PRODUCTION), (3, SKEWNESS)])
@@ -303,6 +305,17 @@ def test_training_is_repaid_only_by_a_cheaper_model() -> None:
     assert "100 s of training and 60.0 s of data generation, repaid against fitted after 320 simulated" in text
     costly = row("cnn", "hybrid", 0.04, cost=1.5, training_seconds=100.0)
     assert "never repays" in detail(judge(FITTED, costly), "The learned model cnn took")
+
+
+def test_a_fitted_opponent_has_cost_the_same_data_and_a_training_too() -> None:
+    cheap = row("cnn", "hybrid", 0.04, cost=0.5, training_seconds=100.0)
+    fitted = row("fitted", "les", 0.08, cost=1.0, training_seconds=20.0)
+    text = detail(judge(fitted, cheap, data_seconds=60.0), "The learned model cnn took")
+    assert "100 s of training and 60.0 s of data generation, fitted the same data and 20.0 s of training, " in text
+    assert text.endswith("repaid against fitted after 160 simulated turnover times.")
+    quick = row("cnn", "hybrid", 0.04, cost=0.5, training_seconds=10.0)
+    text = detail(judge(fitted, quick, data_seconds=60.0), "The learned model cnn took")
+    assert text.endswith("repaid against fitted after 0 simulated turnover times.")
 
 
 def test_matched_noise_is_exposed_by_the_statistic_that_catches_fakes() -> None:

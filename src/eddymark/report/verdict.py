@@ -200,6 +200,9 @@ def _budget_of_les(standings: Sequence[Standing], classical: Standing) -> str:
     affordable = [row for row in _affordable(standings, cost) if row.learned]
     budget = f"at the lower cost of the best LES ({number(cost)} s)"
     if not affordable:
+        unranked = [row for row in standings if row.learned and row.has_failures]
+        if any(row.cost.value <= EQUAL_COST * cost for row in unranked):
+            return f"{budget} no affordable learned model survived all of its rollouts, and the LES wins"
         return f"{budget} no learned model is affordable and the LES wins"
     best = affordable[0]
     if separated(best[SPECTRUM], classical[SPECTRUM]):
@@ -285,17 +288,23 @@ def _other_scores(learned: Standing, classical: Standing, scores: Sequence[Score
 
 
 def _break_even(learned: Standing, classical: Standing, data_seconds: float, clock: str) -> str:
-    spent = learned.training_seconds + (data_seconds if math.isfinite(data_seconds) else 0.0)
-    if not math.isfinite(spent):
+    if not math.isfinite(learned.training_seconds):
         return ""
-    data = f" and {duration(data_seconds)} of data generation" if math.isfinite(data_seconds) else ""
+    spent, data = learned.training_seconds, ""
+    if math.isfinite(data_seconds):
+        spent, data = spent + data_seconds, f" and {duration(data_seconds)} of data generation"
     text = f"the learned model {learned.name} took {duration(learned.training_seconds)} of training{data}"
+    if math.isfinite(classical.training_seconds):
+        # A closure that was fitted has cost the same data, and a training of its own.
+        spent = learned.training_seconds - classical.training_seconds
+        same = "the same data and " if data else ""
+        text += f", {classical.name} {same}{duration(classical.training_seconds)} of training"
     saved = classical.cost.value - learned.cost.value
     if not math.isfinite(saved):
         return text
     if saved <= 0:
         return f"{text}, which it never repays: it is not cheaper than {classical.name}"
-    repaid = count(math.ceil(spent / saved))
+    repaid = count(math.ceil(max(spent, 0.0) / saved))
     return f"{text}, repaid against {classical.name} after {repaid} simulated {clock}s"
 
 
