@@ -134,6 +134,8 @@ def test_a_win_is_doubted_while_an_les_that_lost_few_rollouts_is_not_separated()
         "separated from it (0.050 [0.030, 0.070], at 0.20 × the cost); 8 of 8"
     )
     assert doubt in judge(opponent, lost, cnn).sentence
+    better = judge(opponent, row("fitted", "les", 0.02, survived=7), cnn).sentence
+    assert "fitted, not ranked as it lost 1 of its 8 rollouts, has less (0.020 [0.015, 0.025], at 0.20 ×" in better
     by_default = judge(lost, cnn).sentence
     assert "wins by default: no LES survived all of its rollouts, but not beyond doubt: fitted" in by_default
     for harmless in (
@@ -157,6 +159,9 @@ def test_a_learned_model_wins_by_default_when_no_les_survives() -> None:
     text = judge(row("fitted", "les", 0.08, survived=0), row("fno", "surrogate", 0.2)).sentence
     assert text.startswith("The surrogate fno (0.200 [0.195, 0.205] decades) wins by default: no LES survived all")
     assert "among LES on the same grid (up to 1.1 × its 1.00 s per turnover time) there is no LES that survived" in text
+    coarse = row("fitted-12", "les", 0.08, fewer_shells=3, on_alternative_grid=True)
+    text = judge(row("fitted", "les", 0.08, survived=0), coarse, row("fno", "surrogate", 0.2)).sentence
+    assert "wins by default: no LES that resolves all shells survived all of its rollouts; 8 of 8" in text
 
 
 def test_nobody_wins_when_nothing_survives() -> None:

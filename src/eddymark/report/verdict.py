@@ -109,7 +109,9 @@ def _comparison(standings: Sequence[Standing], learned: Standing | None, classic
             return f"no learned model took part; the best LES in the {SPECTRUM.title} is {_quoted(classical)}"
         return f"the learned models lose: none survived all of its rollouts, while {_quoted(classical)} did"
     if classical is None:
-        by_default = f"{_quoted(learned)} wins by default: no LES survived all of its rollouts"
+        coarser = any(row.kind == "les" and row.survived == row.rollouts > 0 for row in standings)
+        nobody = "no LES that resolves all shells" if coarser else "no LES"
+        by_default = f"{_quoted(learned)} wins by default: {nobody} survived all of its rollouts"
         return f"{by_default}{_reservation(standings, learned)}"
     ours = f"{SPECTRUM.title} of {interval(learned[SPECTRUM])} {SPECTRUM.unit}{_floors(learned)}"
     theirs = f"{classical.name} ({interval(classical[SPECTRUM])}{_floors(classical)})"
@@ -150,9 +152,10 @@ def _reservation(standings: Sequence[Standing], learned: Standing) -> str:
     price = rival.cost.value / learned.cost.value
     cost = f", at {number(price, 2)} × the cost" if math.isfinite(price) else ""
     lost = count(rival.rollouts - rival.survived)
+    place = "has less" if separated(rival[SPECTRUM], learned[SPECTRUM]) else "is not separated from it"
     return (
         f", but not beyond doubt: {rival.name}, not ranked as it lost {lost} of its {count(rival.rollouts)} rollouts, "
-        f"is not separated from it ({interval(rival[SPECTRUM])}{cost})"
+        f"{place} ({interval(rival[SPECTRUM])}{cost})"
     )
 
 
