@@ -28,6 +28,7 @@ SECTION = {
     "viscosity": 1.0e-2,
     "direct_numerical_simulation": {"points": [48, 48]},
     "large_eddy_grid": {"points": [24, 24]},
+    "alternative_grids": [],
     "sampling": {
         "runs": 1,
         "shards": 1,
