@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from benchmarks.fno import kept_modes
 from eddymark.operators.factorised_convolution import FactorisedConvolution
 from eddymark.operators.lifted import LiftedOperator
-from eddymark.operators.periodic_unet import PeriodicUNet
 from eddymark.operators.spectral_convolution import SpectralConvolution
+from eddymark.operators.strided_unet import StridedUNet
 
 
 def pointwise(layer: nn.Module, values: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def factorised(convolution: FactorisedConvolution, values: Tensor) -> Tensor:
 def unet(net: nn.Module, values: Tensor) -> Tensor:
     """Return U v; the kernels' axes are those of the grid in reverse order."""
     reversed_axes = (0, *reversed(range(2, values.dim())), 1)
-    result = cast(PeriodicUNet, net)(values.permute(reversed_axes).contiguous())
+    result = cast(StridedUNet, net)(values.permute(reversed_axes).contiguous())
     return result.permute(0, -1, *reversed(range(1, values.dim() - 1)))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from eddymark.operators.axes import Axis
 from eddymark.operators.continuous_unet import ContinuousUNet, SplineConvolution
 from eddymark.operators.dilated_resnet import DILATIONS, DilatedResidualNetwork
-from eddymark.operators.periodic_convolution import PeriodicConvolution, PeriodicTransposedConvolution, wrapped
+from eddymark.operators.periodic_convolution import PeriodicConvolution
 from eddymark.operators.resampling import cubic_spline, doubled, halved, spline_matrix
 from eddymark.operators.unet import UNet
 from tests.operators.test_fno import band_limited
@@ -31,46 +31,6 @@ def perturb_biases(module: nn.Module) -> None:
     for name, parameter in module.named_parameters():
         if "bias" in name or "norm" in name:
             parameter.data += 0.3 * torch.randn_like(parameter)
-
-
-@both
-def test_convolution_continues_the_field_over_the_boundary(dimension: int) -> None:
-    torch.manual_seed(0)
-    field = torch.randn(2, 4, *(8, 6, 10)[:dimension], dtype=torch.float64)
-    for size, dilation, groups in ((3, 1, 1), (5, 1, 2), (3, 4, 4)):
-        layer = PeriodicConvolution(
-            4, 8, dimension=dimension, gain=1.0, kernel_size=size, dilation=dilation, groups=groups
-        ).double()
-        result = layer(field.movedim(1, -1)).movedim(-1, 1)
-        torch.testing.assert_close(result, periodic_convolution(layer, field, dilation))
-
-
-def test_a_field_is_continued_several_times_around_a_small_box() -> None:
-    values = torch.arange(3.0)[None, :, None, None].expand(1, 3, 3, 1)
-    assert wrapped(values, (7, 0), (5, 0))[0, :, 0, 0].tolist() == [(k - 7) % 3 for k in range(15)]
-
-
-@both
-@pytest.mark.parametrize("stride", [1, 2])
-def test_transposed_convolution_is_the_transpose(dimension: int, stride: int) -> None:
-    torch.manual_seed(0)
-    points = (8, 6, 4)[:dimension]
-    down = PeriodicConvolution(2, 3, dimension=dimension, gain=1.0, bias=False).double()
-    up = PeriodicTransposedConvolution(3, 2, dimension=dimension, gain=1.0).double()
-    up.weight.data = down.weight.data
-    fine = torch.randn(1, *points, 2, dtype=torch.float64)
-    coarse = torch.randn(1, *(n // stride for n in points), 3, dtype=torch.float64)
-    left = (down(fine, stride=stride) * coarse).sum()
-    torch.testing.assert_close(left, (fine * up(coarse, stride=stride)).sum())
-
-
-def test_gains_are_those_stated() -> None:
-    torch.manual_seed(0)
-    values = torch.randn(2, 16, 16, 16, 24)
-    layer = PeriodicConvolution(24, 24, dimension=3, gain=0.7)
-    assert float(layer(values).detach().square().mean()) == pytest.approx(0.7, rel=0.05)
-    transposed = PeriodicTransposedConvolution(24, 24, dimension=3, gain=0.7)
-    assert float(transposed(values).detach().square().mean()) == pytest.approx(0.7, rel=0.1)
 
 
 def test_interpolation_is_torchs_away_from_the_boundary_and_periodic_at_it() -> None:

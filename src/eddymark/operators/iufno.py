@@ -9,9 +9,9 @@ from torch import Tensor
 
 from eddymark.operators.axes import Axis
 from eddymark.operators.lifted import LiftedOperator
-from eddymark.operators.periodic_unet import PeriodicUNet
 from eddymark.operators.pointwise import pointwise
 from eddymark.operators.spectral_convolution import PADDING, SpectralConvolution
+from eddymark.operators.strided_unet import StridedUNet
 
 
 class ImplicitUFourierNeuralOperator(LiftedOperator):
@@ -19,7 +19,7 @@ class ImplicitUFourierNeuralOperator(LiftedOperator):
 
     The L layers share one K, W, b and U. K multiplies the modes |k_i| ≤ m_i by learned matrices (all 2^(d−1) corner
     blocks), W and b act at each point, U is a U-Net of d-dimensional convolutions
-    (`periodic_unet.py`) which sees what K leaves, above all the small scales, σ is
+    (`strided_unet.py`) which sees what K leaves, above all the small scales, σ is
     GELU; lift and projection act at each point, the projection through one hidden layer. The map commutes with
     translations by 2^levels points along periodic axes which are halved that often. U has kernels of three points:
     other grids are other operators.
@@ -68,7 +68,7 @@ class ImplicitUFourierNeuralOperator(LiftedOperator):
             width, width, modes=self.modes, variance=share / width, axes=axes, padding=padding
         )
         self.pointwise = pointwise(width, width, variance=share / width)
-        self.unet = PeriodicUNet(
+        self.unet = StridedUNet(
             width,
             width,
             periodic=tuple(reversed(self.periodic)),

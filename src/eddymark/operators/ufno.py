@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from eddymark.operators.axes import Axis
 from eddymark.operators.lifted import LiftedOperator
-from eddymark.operators.periodic_unet import PeriodicUNet
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, pointwise
 from eddymark.operators.spectral_convolution import PADDING, SpectralConvolution
+from eddymark.operators.strided_unet import StridedUNet
 
 
 class UFourierNeuralOperator(LiftedOperator):
     """U-FNO: lift, Fourier layers v ← σ(K v + W v + b), U-Fourier layers v ← σ(K v + U v + W v + b), projection.
 
     K multiplies the modes |k_i| ≤ m_i by learned matrices (all 2^(d−1) corner blocks), W and b act at each point, U is
-    a U-Net of d-dimensional convolutions (`periodic_unet.py`) for what K cuts off, σ
+    a U-Net of d-dimensional convolutions (`strided_unet.py`) for what K cuts off, σ
     is GELU; lift and projection act at each point, the projection through one hidden layer. The map commutes with
     translations by 2^levels points along periodic axes which are halved that often. U has kernels of three points:
     other grids are other operators.
@@ -74,7 +74,7 @@ class UFourierNeuralOperator(LiftedOperator):
             self.pointwise.append(pointwise(width, width, variance=share / width))
             if has_unet:
                 self.unets.append(
-                    PeriodicUNet(
+                    StridedUNet(
                         width,
                         width,
                         periodic=tuple(reversed(self.periodic)),
