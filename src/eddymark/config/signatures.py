@@ -44,17 +44,14 @@ class Argument:
 def constructor_arguments(dotted_path: str) -> dict[str, Argument] | None:
     """Return the arguments of a class's constructor, or None if it takes any.
 
+    A class without one of its own has that of the first of its base classes, as far as these are of its package.
+
     Arguments:
         dotted_path: module and class, such as `eddymark.closures.smagorinsky.Smagorinsky`.
     """
-    module, _, name = dotted_path.rpartition(".")
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    if _parsed(dotted_path.rpartition(".")[0]) is None:
         return None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-    methods = (node for cls in classes for node in cls.body if isinstance(node, ast.FunctionDef))
-    constructor = next((method for method in methods if method.name == "__init__"), None)
+    constructor = _constructor(dotted_path)
     if constructor is None:
         return {}
     arguments = constructor.args
@@ -66,6 +63,38 @@ def constructor_arguments(dotted_path: str) -> dict[str, Argument] | None:
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         found[argument.arg] = Argument(default is None, _kinds(argument))
     return found
+
+
+def _constructor(dotted_path: str) -> ast.FunctionDef | None:
+    """Return the definition of a class's constructor, its own or inherited within its package."""
+    module, _, name = dotted_path.rpartition(".")
+    tree = _parsed(module)
+    if tree is None:
+        return None
+    imported = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.level == 0
+        for alias in node.names
+    }
+    next_names = [name] if name in imported else []
+    for cls in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name):
+        for node in cls.body:
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                return node
+        next_names = [base.id for base in cls.bases if isinstance(base, ast.Name)]
+    paths = [imported.get(each, f"{module}.{each}") for each in next_names]
+    own_package = [path for path in paths if path.split(".")[0] == module.split(".")[0]]
+    return next((found for path in own_package if (found := _constructor(path)) is not None), None)
+
+
+@cache
+def _parsed(module: str) -> ast.Module | None:
+    """Return a module's source, None if there is none."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
 
 
 def _kinds(argument: ast.arg) -> frozenset[str]:
