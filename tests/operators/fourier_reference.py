@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from benchmarks.fno import kept_modes
 from eddymark.operators.factorised_convolution import FactorisedConvolution
 from eddymark.operators.lifted import LiftedOperator
+from eddymark.operators.pointwise import channels_first, grid_first
 from eddymark.operators.spectral_convolution import SpectralConvolution
-from eddymark.operators.strided_unet import StridedUNet
+from eddymark.operators.strided_unet import UNetBranch
 
 
 def pointwise(layer: nn.Module, values: Tensor) -> Tensor:
@@ -46,10 +47,8 @@ def factorised(convolution: FactorisedConvolution, values: Tensor) -> Tensor:
 
 
 def unet(net: nn.Module, values: Tensor) -> Tensor:
-    """Return U v; the kernels' axes are those of the grid in reverse order."""
-    reversed_axes = (0, *reversed(range(2, values.dim())), 1)
-    result = cast(StridedUNet, net)(values.permute(reversed_axes).contiguous())
-    return result.permute(0, -1, *reversed(range(1, values.dim() - 1)))
+    """Return U v."""
+    return channels_first(cast(UNetBranch, net)(grid_first(values)))
 
 
 def projected(operator: LiftedOperator, values: Tensor) -> Tensor:

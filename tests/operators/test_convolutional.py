@@ -53,17 +53,3 @@ def test_every_parameter_gets_a_gradient() -> None:
     net = ConvolutionalNetwork(3, 2, dimension=2, width=6)
     net(torch.randn(2, 3, 8, 8)).square().mean().backward()
     assert all(p.grad is not None and bool((p.grad != 0).all()) for p in net.parameters())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 4}, "dimension"),
-        ({"layers": 1}, "layers"),
-        ({"width": 0}, "width"),
-        ({"kernel_size": 4}, "kernel_size"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ConvolutionalNetwork(1, 1, **({"dimension": 2, "width": 4} | arguments))

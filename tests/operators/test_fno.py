@@ -228,25 +228,3 @@ def test_output_has_not_changed() -> None:
         result = net((torch.sin(x)[:, None] + torch.cos(2 * x)[None, :])[None, None])
     stored = [-1.4627678284, -2.4680921834, -2.2854885651, -2.3145294977, -2.8591438026, -0.1251720558]
     assert result[0, 0].diagonal().tolist() == pytest.approx(stored, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 1, "modes": 3}, "dimension"),
-        ({"dimension": 2, "modes": (3, 3, 3)}, "modes"),
-        ({"dimension": 2, "modes": 0}, "modes"),
-        ({"dimension": 2, "modes": 3, "width": 0}, "width"),
-        ({"dimension": 2, "modes": 3, "projection_width": 0}, "projection_width"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        FourierNeuralOperator(1, 1, **({"width": 4} | arguments))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("points", [(8, 16), (16, 8), (16, 16, 16)])
-def test_a_grid_that_does_not_resolve_the_modes_is_refused(points: tuple[int, ...]) -> None:
-    net = FourierNeuralOperator(1, 1, dimension=2, width=2, modes=4)
-    with pytest.raises(ValueError, match="at least 9 × 9 points"):
-        net(torch.zeros(1, 1, *points))

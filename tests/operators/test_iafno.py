@@ -12,7 +12,6 @@ from torch import Tensor
 from eddymark.operators.iafno import ImplicitAdaptiveFourierNeuralOperator, SpectralPerceptron, soft_shrink
 from eddymark.operators.patches import from_patches, to_patches
 from eddymark.operators.spectral_convolution import SpectralConvolution, to_grid, to_spectrum
-from tests.operators.test_fno import band_limited
 
 CASES = [
     pytest.param((12, 16), (2, 3), id="2-D"),
@@ -126,21 +125,6 @@ def test_patches_hold_their_points_and_lead_back(points: tuple[int, ...], size: 
     assert torch.equal(from_patches(patches, size), field)
 
 
-def test_converges_with_resolution_without_patches() -> None:
-    net = network((3, 3), patch_size=1).requires_grad_(False)
-    torch.nn.init.normal_(net.lift.bias)
-    exact = net(0.3 * band_limited((128, 128), 2))[..., ::16, ::16]
-
-    def error(points: int) -> float:
-        values = net(0.3 * band_limited((points, points), 2))[..., :: points // 8, :: points // 8]
-        return float((values - exact).norm() / exact.norm())
-
-    errors = [error(points) for points in (8, 16, 32)]
-    assert errors[1] < 0.2 * errors[0]
-    assert errors[2] < 0.2 * errors[1]
-    assert errors[2] < 1e-3
-
-
 def test_has_the_parameters_of_the_published_code_but_positions_and_biases_of_modes() -> None:
     # The channel at Re_τ 590: 5 fields of 3 components on 64 × 66 × 32 points, patches of 2³, width 200.
     positions = 32 * 33 * 16 * 200
@@ -151,33 +135,3 @@ def test_has_the_parameters_of_the_published_code_but_positions_and_biases_of_mo
     net = ImplicitAdaptiveFourierNeuralOperator(15, 3, dimension=3, width=200, modes=(15, 16, 7))
     ours = sum(parameter.numel() for parameter in net.parameters())
     assert ours == published - positions - biases - unused_norm + 600 + 24
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 1}, "dimension"),
-        ({"modes": 0}, "modes"),
-        ({"modes": (2, 2, 2)}, "modes"),
-        ({"width": 0}, "width"),
-        ({"layers": 0}, "layers"),
-        ({"patch_size": 0}, "patch_size"),
-        ({"hidden_width": 0}, "hidden_width"),
-        ({"blocks": 3}, "blocks must divide width 4 and spectral_width 12; got 3"),
-        ({"spectral_width": 0}, "blocks must divide"),
-        ({"threshold": -1.0}, "threshold"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ImplicitAdaptiveFourierNeuralOperator(1, 1, **({"dimension": 2, "width": 4, "modes": 2} | arguments))
-
-
-@pytest.mark.parametrize(
-    ("points", "message"),
-    [((9, 12), "whole patches of 2"), ((8, 12), "at least 10 × 10 points; got 8 × 12"), ((12, 12, 12), "2 axes")],
-)
-def test_a_grid_that_does_not_fit_is_refused(points: tuple[int, ...], message: str) -> None:
-    net = network((2, 2))
-    with pytest.raises(ValueError, match=message):
-        net(torch.zeros(1, 3, *points).double())

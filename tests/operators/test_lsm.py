@@ -93,24 +93,3 @@ def test_output_is_small_at_the_start(dimension: int) -> None:
     net = LatentSpectralModel(3, 16, dimension=dimension, width=8, levels=2, patch_size=2)
     with torch.no_grad():
         assert 0.04 < float(net(torch.randn(2, 3, *(8,) * dimension)).square().mean().sqrt()) < 0.2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 4}, "dimension"),
-        ({"width": 12}, "width must be a multiple of heads; got 12 and 8"),
-        ({"tokens": 0}, "tokens"),
-        ({"basis": 0}, "basis"),
-        ({"patch_size": 0}, "patch_size"),
-        ({"projection_width": 0}, "projection_width"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LatentSpectralModel(1, 1, **({"dimension": 2, "width": 8} | arguments))
-
-
-def test_a_grid_without_whole_patches_is_refused() -> None:
-    with pytest.raises(ValueError, match="8 n × 8 n points with whole n; got 16 × 12"):
-        LatentSpectralModel(1, 1, dimension=2, width=8, levels=2)(torch.zeros(1, 1, 16, 12))

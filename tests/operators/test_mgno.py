@@ -115,19 +115,3 @@ def test_parameters_are_those_of_the_stated_convolutions() -> None:
     per_cycle = [27 * (3 * i * 8 + 2 * 8 * i + 2 * i * i + 2 * 64) + 8 for i in (3, 8)]
     assert sum(parameter.numel() for parameter in net.parameters()) == sum(per_cycle) + 8 * 2 + 2
     assert math.isfinite(sum(float(parameter.detach().sum()) for parameter in net.parameters()))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 1}, "dimension"),
-        ({"width": 0}, "width"),
-        ({"levels": 0}, "levels"),
-        ({"layers": 0}, "layers"),
-        ({"smoothing_steps": 0}, "smoothing_steps"),
-        ({"post_smoothing_steps": 0}, "post_smoothing_steps"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        MultigridNeuralOperator(1, 1, **({"dimension": 2, "width": 4} | arguments))

@@ -262,27 +262,3 @@ def test_output_is_small_at_the_start(dimension: int) -> None:
     net = ScalableOperatorTransformer(3, 16, **SIZES | {"dimension": dimension, "patch_size": 2, "kernel_size": 3})
     with torch.no_grad():
         assert 0.04 < float(net(torch.randn(2, 3, *(16,) * dimension)).square().mean().sqrt()) < 0.2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 1}, "dimension"),
-        ({"width": 9}, "width must be a multiple of twice the heads; got 9 and 3"),
-        ({"layers": 0}, "layers"),
-        ({"window_size": 0}, "window_size"),
-        ({"skip_blocks": 0}, "skip_blocks"),
-        ({"kernel_size": 4}, "kernel_size"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ScalableOperatorTransformer(1, 1, **(SIZES | arguments))
-
-
-def test_grids_that_do_not_fit_are_refused() -> None:
-    net = ScalableOperatorTransformer(1, 1, **SIZES)
-    with pytest.raises(ValueError, match="8 n × 8 n points with whole n; got 32 × 20"):
-        net(torch.zeros(1, 1, 32, 20))
-    with pytest.raises(ValueError, match="window_size: a level of 8 × 6 points"):
-        net(torch.zeros(1, 1, 32, 24))

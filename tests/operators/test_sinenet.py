@@ -63,23 +63,3 @@ def test_output_is_small_at_the_start(dimension: int) -> None:
     net = SineNet(3, 16, dimension=dimension, width=8, waves=4, levels=3)
     with torch.no_grad():
         assert 0.04 < float(net(torch.randn(2, 3, *(8,) * dimension)).square().mean().sqrt()) < 0.2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 4}, "dimension"),
-        ({"width": 0}, "width"),
-        ({"waves": 0}, "waves"),
-        ({"levels": 1}, "levels"),
-        ({"growth": 0.9}, "growth"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        SineNet(1, 1, **({"dimension": 2, "width": 4} | arguments))
-
-
-def test_a_grid_that_cannot_be_halved_is_refused() -> None:
-    with pytest.raises(ValueError, match="16 n × 16 n points"):
-        SineNet(1, 1, dimension=2, width=4)(torch.zeros(1, 1, 24, 32))

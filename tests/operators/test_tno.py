@@ -11,7 +11,6 @@ from torch import Tensor
 
 from eddymark.operators.patches import from_patches, to_patches
 from eddymark.operators.tno import SelfAttention, TransformerNeuralOperator
-from tests.operators.test_fno import band_limited
 
 CASES = [pytest.param((12, 8), id="2-D"), pytest.param((6, 8, 12), id="3-D")]
 
@@ -90,49 +89,7 @@ def test_every_patch_sees_every_other() -> None:
     assert bool(((net(touched) - net(field)).abs().amax(dim=(0, 1)) > 1e-12).all())
 
 
-def test_converges_with_resolution_without_patches() -> None:
-    net = network(2, patch_size=1).requires_grad_(False)
-    torch.nn.init.normal_(net.lift.bias)
-    exact = net(0.3 * band_limited((64, 64), 2))[..., ::8, ::8]
-
-    def error(points: int) -> float:
-        values = net(0.3 * band_limited((points, points), 2))[..., :: points // 8, :: points // 8]
-        return float((values - exact).norm() / exact.norm())
-
-    errors = [error(points) for points in (8, 16, 32)]
-    assert errors[1] < 0.2 * errors[0]
-    assert errors[2] < 0.2 * errors[1]
-    assert errors[2] < 1e-3
-
-
 def test_has_the_parameters_of_a_vision_transformer() -> None:
     net = TransformerNeuralOperator(5, 3, dimension=3, width=24, heads=3, layers=4, hidden_width=50, patch_size=2)
     layer = (24 * 72 + 72) + (24 * 24 + 24) + (24 * 50 + 50) + (50 * 24 + 24) + 2 * 48
     assert sum(p.numel() for p in net.parameters()) == (40 * 24 + 24) + 4 * layer + 48 + (24 * 24 + 24)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 1}, "dimension"),
-        ({"width": 0}, "width"),
-        ({"layers": 0}, "layers"),
-        ({"modes": 0}, "modes"),
-        ({"patch_size": 0}, "patch_size"),
-        ({"hidden_width": 0}, "hidden_width"),
-        ({"heads": 3}, "heads must divide width 16 into even parts; got 3"),
-        ({"heads": 16}, "heads must divide"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        network(**({"dimension": 2} | arguments))
-
-
-@pytest.mark.parametrize(
-    ("points", "message"), [((9, 12), "whole patches of 2"), ((8, 4), "at least 6 points"), ((8, 8, 8), "2 axes")]
-)
-def test_a_grid_that_does_not_fit_is_refused(points: tuple[int, ...], message: str) -> None:
-    net = network(2)
-    with pytest.raises(ValueError, match=message):
-        net(torch.zeros(1, 3, *points).double())

@@ -113,26 +113,3 @@ def test_a_constant_commutes_with_translations_but_a_wave_does_not() -> None:
         moved = net(field.roll(1, 2))
         assert torch.allclose(moved, net(field)) == same
         assert waves.abs().max() > 1e-3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"dimension": 1}, "dimension"),
-        ({"modes": 0}, "modes"),
-        ({"modes": (2, 2, 2)}, "modes"),
-        ({"width": 0}, "width"),
-        ({"layers": 0}, "layers"),
-        ({"projection_width": 0}, "projection_width"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        TransformOnce(1, 1, **({"dimension": 2, "width": 4, "modes": 2} | arguments))
-
-
-@pytest.mark.parametrize("points", [(6, 8), (8, 6), (8, 8, 8)])
-def test_a_grid_that_does_not_resolve_the_modes_is_refused(points: tuple[int, ...]) -> None:
-    net = network((3, 3))
-    with pytest.raises(ValueError, match="at least 7 × 7 points"):
-        net(torch.zeros(1, 3, *points).double())

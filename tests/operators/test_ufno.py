@@ -29,17 +29,3 @@ def test_equals_its_equation_with_full_transforms(dimension: int) -> None:
     gradients = [torch.autograd.grad(y.square().mean(), inputs, retain_graph=True) for y in (output, expected)]
     for gradient, other in zip(*gradients, strict=True):
         torch.testing.assert_close(gradient, other, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"unet_layers": 3, "layers": 2}, "unet_layers must be at most layers"),
-        ({"unet_layers": 0}, "unet_layers"),
-        ({"levels": 0}, "levels"),
-        ({"layers": 0}, "layers"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        UFourierNeuralOperator(1, 1, **({"dimension": 2, "width": 4, "modes": 2} | arguments))

@@ -167,31 +167,3 @@ def test_output_is_small_at_the_start(name: str, dimension: int) -> None:
     }[name]()
     with torch.no_grad():
         assert 0.04 < float(net(torch.randn(2, 3, *(8,) * dimension)).square().mean().sqrt()) < 0.2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"width": 0}, "width"),
-        ({"levels": 0}, "levels"),
-        ({"points": 0}, "points"),
-        ({"axes": (Axis(1.0), Axis(1.3))}, "points: no whole number of nodes fits into the side 1.3"),
-        ({"axes": (Axis(1.0), Axis(1.0, periodic=False))}, "periodic"),
-    ],
-)
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        continuous(**arguments)
-
-
-def test_grids_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="4 n × 4 n points with whole n; got 8 × 6"):
-        UNet(1, 1, dimension=2, width=2, levels=3)(torch.zeros(1, 1, 8, 6))
-    with pytest.raises(ValueError, match="kernel_size"):
-        UNet(1, 1, dimension=2, width=2, kernel_size=4)
-    with pytest.raises(ValueError, match="dimension"):
-        DilatedResidualNetwork(1, 1, dimension=1, width=2)
-    with pytest.raises(ValueError, match="blocks"):
-        DilatedResidualNetwork(1, 1, dimension=2, width=2, blocks=0)
-    with pytest.raises(ValueError, match="multiples of 8 × 8 points; got 12 × 16"):
-        continuous()(torch.zeros(1, 3, 12, 16).double())

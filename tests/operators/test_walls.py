@@ -99,14 +99,3 @@ def test_a_grid_first_seen_in_inference_can_be_trained_on(name: str) -> None:
     second = operator(field)
     second.sum().backward()
     assert torch.equal(first, second.detach())
-
-
-@pytest.mark.parametrize("name", FAMILY)
-def test_a_grid_that_does_not_resolve_the_modes_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="at least 7 × 7 points; got 12 × 6"):
-        build(name, 2)(torch.zeros(1, 3, 12, 6, dtype=torch.float64))
-
-
-def test_wrong_number_of_axes_is_refused() -> None:
-    with pytest.raises(Exception, match="axes must be 3; got 2"):
-        build("ifno", 3, axes=[Axis(1.0)] * 2)

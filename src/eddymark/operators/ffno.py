@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,6 +42,11 @@ class FactorisedFourierNeuralOperator(LiftedOperator):
     instead of the sum; their equation, not their code, has a second σ after W₂.
     """
 
+    implicit: ClassVar[bool] = False
+    """Whether all layers share their weights."""
+    hidden_ratio: ClassVar[int] = 2
+    """Hidden channels over those outside, unless given."""
+
     def __init__(
         self,
         in_channels: int,
@@ -55,17 +61,19 @@ class FactorisedFourierNeuralOperator(LiftedOperator):
         axes: Sequence[Axis] | None = None,
         padding: float = PADDING,
     ) -> None:
-        hidden = 2 * width if hidden_width is None else hidden_width
+        hidden = self.hidden_ratio * width if hidden_width is None else hidden_width
         counts = {"layers": layers, "hidden_width": hidden}
         super().__init__(in_channels, width, dimension=dimension, modes=modes, counts=counts, axes=axes)
+        self.layers = layers
+        blocks = 1 if self.implicit else layers
         self.convolutions = nn.ModuleList(
             FactorisedConvolution(width, modes=self.modes, variance=1 / (dimension * width), axes=axes, padding=padding)
-            for _ in range(layers)
+            for _ in range(blocks)
         )
-        self.mix_in = nn.ModuleList(pointwise(width, hidden, variance=1 / width) for _ in range(layers))
+        self.mix_in = nn.ModuleList(pointwise(width, hidden, variance=1 / width) for _ in range(blocks))
         # All layers together add about as much as they are given.
-        last = 1 / (layers * hidden * GELU_MEAN_SQUARE)
-        self.mix_out = nn.ModuleList(pointwise(hidden, width, variance=last) for _ in range(layers))
+        last = 1 / (blocks * hidden * GELU_MEAN_SQUARE)
+        self.mix_out = nn.ModuleList(pointwise(hidden, width, variance=last) for _ in range(blocks))
         self.add_projection(width, out_channels, projection_width)
 
     def transform(self, values: Tensor) -> Tensor:

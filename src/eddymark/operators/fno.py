@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,6 +42,9 @@ class FourierNeuralOperator(LiftedOperator):
     2–5.
     """
 
+    implicit: ClassVar[bool] = False
+    """Whether all layers share their weights."""
+
     def __init__(
         self,
         in_channels: int,
@@ -55,8 +59,11 @@ class FourierNeuralOperator(LiftedOperator):
         padding: float = PADDING,
     ) -> None:
         super().__init__(in_channels, width, dimension=dimension, modes=modes, counts={"layers": layers}, axes=axes)
+        self.layers = layers
         # The two branches of a layer share the variance evenly.
         variances = [0.5 / width] + [0.5 / (width * GELU_MEAN_SQUARE)] * (layers - 1)
+        if self.implicit:
+            variances = variances[:1]
         self.convolutions = nn.ModuleList(
             SpectralConvolution(width, width, modes=self.modes, variance=variance, axes=axes, padding=padding)
             for variance in variances

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eddymark.operators.patches import from_patches, to_patches
+from eddymark.operators.patches import from_patches, require_patches, to_patches
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, START, channels_first, grid_first, pointwise
-from eddymark.operators.spectral_convolution import to_grid, to_spectrum
+from eddymark.operators.spectral_convolution import modes_per_axis, to_grid, to_spectrum
 
 _THRESHOLD_AT_START = 0.5
 _THRESHOLD_MEAN_SQUARE = 0.354
@@ -105,11 +105,7 @@ class ImplicitAdaptiveFourierNeuralOperator(nn.Module):
         threshold: float = 0.01,
     ) -> None:
         super().__init__()
-        self.modes = (modes,) * dimension if isinstance(modes, int) else tuple(modes)
-        if dimension not in (2, 3):
-            raise ValueError(f"dimension must be 2 or 3; got {dimension}")
-        if len(self.modes) != dimension or min(self.modes) < 1:
-            raise ValueError(f"modes must be one positive number or one for each of {dimension} axes; got {modes}")
+        self.modes = modes_per_axis(modes, dimension)
         spectral = 3 * width if spectral_width is None else spectral_width
         hidden = 4 * width if hidden_width is None else hidden_width
         if min(width, layers, hidden, patch_size) < 1:
@@ -135,13 +131,7 @@ class ImplicitAdaptiveFourierNeuralOperator(nn.Module):
 
     def forward(self, field: Tensor) -> Tensor:
         """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
-        points = field.shape[2:]
-        needed = [self.patch_size * (2 * m + 1) for m in self.modes]
-        if len(points) != len(needed) or any(n % self.patch_size for n in points):
-            raise ValueError(f"the grid must have {len(needed)} axes of whole patches of {self.patch_size} points")
-        if any(n < least for n, least in zip(points, needed, strict=True)):
-            texts = " × ".join(map(str, needed)), " × ".join(map(str, points))
-            raise ValueError(f"modes {self.modes} need a grid of at least {texts[0]} points; got {texts[1]}")
+        require_patches(field.shape[2:], self.patch_size, self.modes)
         values = self.lift(grid_first(to_patches(field, self.patch_size)))
         for _ in range(self.layers):
             values = torch.add(values, self._block(values), alpha=1 / self.layers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +18,13 @@ from eddymark.operators.axial_attention import (
     quadrature_weights,
 )
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, START, map_channels, pointwise
+from eddymark.operators.spectral_convolution import modes_per_axis
 
 
 class _ImplicitFactorizedTransformer(nn.Module):
     """What both variants are made of; for the arguments see these."""
+
+    parallel: ClassVar[bool]
 
     def __init__(
         self,
@@ -30,23 +34,18 @@ class _ImplicitFactorizedTransformer(nn.Module):
         dimension: int,
         axes: Sequence[Axis],
         width: int,
-        heads: int,
-        head_width: int | None,
-        key_width: int | None,
+        heads: int = 5,
+        head_width: int | None = None,
+        key_width: int | None = None,
         modes: int | Sequence[int],
-        layers: int,
-        projection_width: int | None,
-        quadrature: bool,
-        parallel: bool,
+        layers: int = 10,
+        projection_width: int | None = None,
+        quadrature: bool = True,
     ) -> None:
         super().__init__()
-        if dimension not in (2, 3):
-            raise ValueError(f"dimension must be 2 or 3; got {dimension}")
+        self.rotary_modes = modes_per_axis(modes, dimension)
         if len(axes) != dimension:
             raise ValueError(f"axes must be {dimension}; got {len(axes)}")
-        self.rotary_modes = (modes,) * dimension if isinstance(modes, int) else tuple(modes)
-        if len(self.rotary_modes) != dimension or min(self.rotary_modes) < 1:
-            raise ValueError(f"modes must be one positive number or one for each of {dimension} axes; got {modes}")
         if min(width, heads, layers) < 1:
             raise ValueError(f"width, heads and layers must be at least 1; got {width}, {heads} and {layers}")
         value = width if head_width is None else head_width
@@ -60,7 +59,6 @@ class _ImplicitFactorizedTransformer(nn.Module):
         self.heads = heads
         self.layers = layers
         self.quadrature = quadrature
-        self.parallel = parallel
         walls = sum(not axis.periodic for axis in axes)
         self.lift_in = pointwise(in_channels + walls, hidden, variance=1 / (in_channels + walls))
         self.lift_out = pointwise(hidden, width, variance=1 / (hidden * GELU_MEAN_SQUARE))
@@ -70,7 +68,7 @@ class _ImplicitFactorizedTransformer(nn.Module):
             AxialKernel(axis, width=width, heads=heads, key_width=key, modes=m)
             for axis, m in zip(self.axes, self.rotary_modes, strict=True)
         )
-        merged = heads * value * (dimension if parallel else 1)
+        merged = heads * value * (dimension if self.parallel else 1)
         self.merge = pointwise(merged, width, variance=1 / merged, bias=False)
         self.leave = pointwise(width, width, variance=1 / (width * GELU_MEAN_SQUARE), bias=False)
         # What all layers add has about the variance of the lifted field.
@@ -173,37 +171,7 @@ class ChainedFactorizedTransformer(_ImplicitFactorizedTransformer):
     no factor, and queries and keys start near 0, which in the chain drowns the signal in the ε of the instance norm.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        dimension: int,
-        axes: Sequence[Axis],
-        width: int,
-        heads: int = 5,
-        head_width: int | None = None,
-        key_width: int | None = None,
-        modes: int | Sequence[int],
-        layers: int = 10,
-        projection_width: int | None = None,
-        quadrature: bool = True,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            dimension=dimension,
-            axes=axes,
-            width=width,
-            heads=heads,
-            head_width=head_width,
-            key_width=key_width,
-            modes=modes,
-            layers=layers,
-            projection_width=projection_width,
-            quadrature=quadrature,
-            parallel=False,
-        )
+    parallel = False
 
 
 class ParallelFactorizedTransformer(_ImplicitFactorizedTransformer):
@@ -226,34 +194,4 @@ class ParallelFactorizedTransformer(_ImplicitFactorizedTransformer):
     arXiv 2412.18840, and its code.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        dimension: int,
-        axes: Sequence[Axis],
-        width: int,
-        heads: int = 5,
-        head_width: int | None = None,
-        key_width: int | None = None,
-        modes: int | Sequence[int],
-        layers: int = 10,
-        projection_width: int | None = None,
-        quadrature: bool = True,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            dimension=dimension,
-            axes=axes,
-            width=width,
-            heads=heads,
-            head_width=head_width,
-            key_width=key_width,
-            modes=modes,
-            layers=layers,
-            projection_width=projection_width,
-            quadrature=quadrature,
-            parallel=True,
-        )
+    parallel = True

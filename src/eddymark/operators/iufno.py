@@ -11,7 +11,7 @@ from eddymark.operators.axes import Axis
 from eddymark.operators.lifted import LiftedOperator
 from eddymark.operators.pointwise import pointwise
 from eddymark.operators.spectral_convolution import PADDING, SpectralConvolution
-from eddymark.operators.strided_unet import StridedUNet
+from eddymark.operators.strided_unet import UNetBranch
 
 
 class ImplicitUFourierNeuralOperator(LiftedOperator):
@@ -68,20 +68,14 @@ class ImplicitUFourierNeuralOperator(LiftedOperator):
             width, width, modes=self.modes, variance=share / width, axes=axes, padding=padding
         )
         self.pointwise = pointwise(width, width, variance=share / width)
-        self.unet = StridedUNet(
-            width,
-            width,
-            periodic=tuple(reversed(self.periodic)),
-            widths=(width,) * levels,
-            variance=share / (1 + share),
-        )
+        self.unet = UNetBranch(width, periodic=self.periodic, levels=levels, variance=share / (1 + share))
         self.add_projection(width, out_channels, projection_width)
 
     def transform(self, values: Tensor) -> Tensor:
         """Take the steps."""
         for _ in range(self.layers):
             convolved = self.convolution(values)
-            rest = self.unet((values - convolved).movedim(-2, 0)).movedim(0, -2)
+            rest = self.unet(values - convolved)
             step = F.gelu(self.pointwise(values) + convolved + rest)
             values = values.add(step, alpha=1 / self.layers)
         return values

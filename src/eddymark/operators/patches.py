@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
+
+
+def require_patches(points: Sequence[int], size: int, modes: Sequence[int]) -> None:
+    """Raise a ValueError unless a grid consists of patches, more than two for each mode of an axis."""
+    if len(points) != len(modes) or any(n % size for n in points):
+        raise ValueError(f"the grid must have {len(modes)} axes of whole patches of {size} points")
+    least = [size * (2 * m + 1) for m in modes]
+    if any(n < needed for n, needed in zip(points, least, strict=True)):
+        texts = " × ".join(map(str, least)), " × ".join(map(str, points))
+        raise ValueError(f"modes {tuple(modes)} need a grid of at least {texts[0]} points; got {texts[1]}")
 
 
 def to_patches(field: Tensor, size: int) -> Tensor:

@@ -71,6 +71,25 @@ class StridedUNet(nn.Module):
         return self.last(result)
 
 
+class UNetBranch(StridedUNet):
+    """U-Net beside a Fourier layer, `(z, y, x, batch, width)` to the same shape, with the same width on all levels.
+
+    Arguments:
+        width: number of channels.
+        periodic: whether the axes x, y, z are periodic.
+        levels: number of halvings.
+        variance: mean square of the output at the start over that of the input.
+    """
+
+    def __init__(self, width: int, *, periodic: Sequence[bool], levels: int, variance: float) -> None:
+        axes = tuple(reversed(periodic))
+        super().__init__(width, width, periodic=axes, widths=(width,) * levels, variance=variance)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return U v."""
+        return super().forward(values.movedim(-2, 0)).movedim(0, -2)
+
+
 def _stride(points: int, periodic: bool) -> int:
     """Return 2 if every second point of an axis makes a coarser one, otherwise 1."""
     return 2 if points > 2 and (points % 2 == 0 or not periodic) else 1

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eddymark.operators.patches import from_patches, to_patches
+from eddymark.operators.patches import from_patches, require_patches, to_patches
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, START, pointwise
 
 
@@ -143,12 +143,8 @@ class TransformerNeuralOperator(nn.Module):
 
     def forward(self, field: Tensor) -> Tensor:
         """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
-        points, least = field.shape[2:], self.patch_size * (2 * self.modes + 1)
-        if len(points) != self.dimension or any(n % self.patch_size for n in points):
-            raise ValueError(f"the grid must have {self.dimension} axes of whole patches of {self.patch_size} points")
-        if min(points) < least:
-            got = " × ".join(map(str, points))
-            raise ValueError(f"modes {self.modes} need at least {least} points along each axis; got {got}")
+        points = field.shape[2:]
+        require_patches(points, self.patch_size, (self.modes,) * self.dimension)
         patches = tuple(n // self.patch_size for n in points)
         values = self.lift(to_patches(field, self.patch_size).flatten(2).transpose(1, 2))
         *norms, last = self.norms

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, START, channels_first, grid_first, pointwise
+from eddymark.operators.spectral_convolution import modes_per_axis, require_resolved
 
 
 @functools.lru_cache(maxsize=64)
@@ -108,11 +109,7 @@ class TransformOnce(nn.Module):
         projection_width: int | None = None,
     ) -> None:
         super().__init__()
-        self.modes = (modes,) * dimension if isinstance(modes, int) else tuple(modes)
-        if dimension not in (2, 3):
-            raise ValueError(f"dimension must be 2 or 3; got {dimension}")
-        if len(self.modes) != dimension or min(self.modes) < 1:
-            raise ValueError(f"modes must be one positive number or one for each of {dimension} axes; got {modes}")
+        self.modes = modes_per_axis(modes, dimension)
         hidden = 2 * width if projection_width is None else projection_width
         if min(width, layers, hidden) < 1:
             raise ValueError(
@@ -131,9 +128,7 @@ class TransformOnce(nn.Module):
     def forward(self, field: Tensor) -> Tensor:
         """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
         points = field.shape[2:]
-        if len(points) != len(self.modes) or any(n <= 2 * m for n, m in zip(points, self.modes, strict=True)):
-            needed, got = " × ".join(str(2 * m + 1) for m in self.modes), " × ".join(map(str, points))
-            raise ValueError(f"modes {self.modes} need a grid of at least {needed} points; got {got}")
+        require_resolved(self.modes, points)
         bases = [
             _basis(n, m, field.dtype, field.device) for n, m in zip(reversed(points), reversed(self.modes), strict=True)
         ]

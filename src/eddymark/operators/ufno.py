@@ -11,7 +11,7 @@ from eddymark.operators.axes import Axis
 from eddymark.operators.lifted import LiftedOperator
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, pointwise
 from eddymark.operators.spectral_convolution import PADDING, SpectralConvolution
-from eddymark.operators.strided_unet import StridedUNet
+from eddymark.operators.strided_unet import UNetBranch
 
 
 class UFourierNeuralOperator(LiftedOperator):
@@ -73,15 +73,7 @@ class UFourierNeuralOperator(LiftedOperator):
             )
             self.pointwise.append(pointwise(width, width, variance=share / width))
             if has_unet:
-                self.unets.append(
-                    StridedUNet(
-                        width,
-                        width,
-                        periodic=tuple(reversed(self.periodic)),
-                        widths=(width,) * levels,
-                        variance=share,
-                    )
-                )
+                self.unets.append(UNetBranch(width, periodic=self.periodic, levels=levels, variance=share))
         self.add_projection(width, out_channels, projection_width)
 
     def transform(self, values: Tensor) -> Tensor:
@@ -90,6 +82,6 @@ class UFourierNeuralOperator(LiftedOperator):
         for index, (convolution, beside) in enumerate(zip(self.convolutions, self.pointwise, strict=True)):
             added = beside(values)
             if index >= plain:
-                added = added + self.unets[index - plain](values.movedim(-2, 0)).movedim(0, -2)
+                added = added + self.unets[index - plain](values)
             values = F.gelu(convolution(values, added))
         return values
