@@ -37,7 +37,7 @@ class FactorisedFourierNeuralOperator(LiftedOperator):
     Raises:
         ValueError: if an argument is out of range, or the input's grid does not resolve the modes (points > 2 m).
 
-    Source: Tran et al., Factorized Fourier Neural Operators, ICLR 2023, eqs. 7–8. Their code has ReLU and weight
+    Source: Tran et al., Factorized Fourier Neural Operators, ICLR 2023, eq. 7. Their code has ReLU and weight
     normalisation, appends coordinates with both end points to periodic fields, and projects the last layer's increment
     instead of the sum; their equation, not their code, has a second σ after W₂.
     """

@@ -38,8 +38,8 @@ class FourierNeuralOperator(LiftedOperator):
         ValueError: if an argument is out of range, or the input's grid does not resolve the modes (points > 2
         m).
 
-    Source: Li et al., Fourier Neural Operator for Parametric Partial Differential Equations, ICLR 2021, eqs.
-    2–5.
+    Source: Li et al., Fourier Neural Operator for Parametric Partial Differential Equations, ICLR 2021,
+    definitions 1 and 3.
     """
 
     implicit: ClassVar[bool] = False

@@ -23,8 +23,8 @@ class ImplicitFourierNeuralOperator(FourierNeuralOperator):
     Raises:
         ValueError: as there.
 
-    Source: You et al., Learning deep implicit Fourier neural operators, CMAME 398 (2022) 115296, eq. 14. The code of
-    LESnets leaves σ out of the last step.
+    Source: You et al., Learning deep implicit Fourier neural operators, CMAME 398 (2022) 115296. The code of LESnets
+    leaves σ out of the last step.
     """
 
     implicit = True

@@ -117,9 +117,10 @@ class LatentSpectralModel(nn.Module):
     Raises:
         ValueError: if an argument is out of range, or a grid cannot be halved and cut into patches.
 
-    Source: Wu et al., Solving High-Dimensional PDEs with Latent Spectral Models, ICML 2023, eqs. 4–8. In the published
-    code there are BatchNorm (which goes on learning from test data), coordinates with both end points, sin(0) among the
-    sines, zero padding, and scores which are not divided by √c; none of that is here.
+    Source: Wu et al., Solving High-Dimensional PDEs with Latent Spectral Models, ICML 2023, and its code. There are
+    BatchNorm (which goes on learning from test data), coordinates with both end points, sin(0) among the sines, zero
+    padding, and scores which are not divided by √c; none of that is here. Nor are maxima and ReLU, for which averages
+    and GELU stand here; each level has as many channels on the way up as on the way down, there half of them.
     """
 
     def __init__(

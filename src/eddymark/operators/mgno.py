@@ -110,9 +110,10 @@ class MultigridNeuralOperator(nn.Module):
     Raises:
         ValueError: if an argument is out of range.
 
-    Source: He, Liu, Xu, MgNO: Efficient Parameterization of Linear Operators via Multigrid, ICLR 2024, eq. 5 and
-    algorithm 1. The published code restricts f and not the residual, pads with zeros between grids, needs multiples of
-    a power of two, and has norms tied to one grid inside of W, which make it nonlinear; this one has none of that.
+    Source: He, Liu, Xu, MgNO: Efficient Parameterization of Linear Operators via Multigrid, ICLR 2024, and its code,
+    which restricts f and not the residual, starts on coarser grids from the restricted u and not from 0, pads with
+    zeros between grids, needs multiples of a power of two, and has norms tied to one grid inside of W, which make it
+    nonlinear; this one has none of that.
     """
 
     def __init__(

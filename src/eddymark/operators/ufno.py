@@ -39,9 +39,9 @@ class UFourierNeuralOperator(LiftedOperator):
     Raises:
         ValueError: if an argument is out of range, or the input's grid does not resolve the modes (points > 2 m).
 
-    Source: Wen et al., U-FNO, Advances in Water Resources 163 (2022) 104180, eqs. 9–11. Their code has batch
-    normalisation, zeros around the box and ReLU, appends coordinates, and its transposed convolutions of four points
-    are half a cell beside the strided ones.
+    Source: Wen et al., U-FNO, Advances in Water Resources 163 (2022) 104180, and its code, which has batch
+    normalisation, padding and ReLU, and appends coordinates; its transposed convolutions of four points are half a cell
+    beside the strided ones, and the first halving of its U-Net has no second convolution.
     """
 
     def __init__(

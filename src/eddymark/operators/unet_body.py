@@ -36,7 +36,6 @@ class ConvolutionBlock(nn.Module):
     Arguments:
         convolution: makes a map of fields with channels last from its numbers of channels.
         in_channels, out_channels: numbers of channels.
-        between: number of channels after the first convolution; default as many as come out.
     """
 
     def __init__(
@@ -44,12 +43,10 @@ class ConvolutionBlock(nn.Module):
         convolution: Callable[[int, int], nn.Module],
         in_channels: int,
         out_channels: int,
-        between: int | None = None,
     ) -> None:
         super().__init__()
-        middle = out_channels if between is None else between
-        self.first, self.first_norm = convolution(in_channels, middle), SampleNorm(middle)
-        self.second, self.second_norm = convolution(middle, out_channels), SampleNorm(out_channels)
+        self.first, self.first_norm = convolution(in_channels, out_channels), SampleNorm(out_channels)
+        self.second, self.second_norm = convolution(out_channels, out_channels), SampleNorm(out_channels)
 
     def forward(self, values: Tensor) -> Tensor:
         """Map `(batch, *grid, in)` to `(batch, *grid, out)`."""
