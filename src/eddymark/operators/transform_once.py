@@ -77,7 +77,13 @@ class TransformOnce(nn.Module):
     other modes are dropped. R multiplies the channels of each mode by a matrix of its own, S_a is a full matrix between
     the modes along axis a for each channel, σ is GELU, W₁ and W₂ act on each coefficient alike. Nothing is evaluated on
     grid points between the transforms: the map is the same on every grid, to rounding, and the mean squared error of
-    fields is that of coefficients. It commutes with no translation, as σ acts on the phases of waves.
+    fields is that of coefficients.
+
+    The map commutes with no translation, as σ acts on the phases of waves. That the dynamics do, and that two waves act
+    on their sums and differences only, has to be learned mode by mode from data, where layers on grid points have both
+    built in. With endless data T1 learns a derivative, but of advection by fields of 7² modes 92 % of the variance is
+    still missing after 12 800 fields (for an FNO: 3 %). On trajectories of turbulence at the sizes of this package it
+    fits those of the training and no others; where the training moves fields at random, it fits none.
 
     Arguments:
         in_channels, out_channels: numbers of channels.
