@@ -57,7 +57,10 @@ TRAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "T7",
         "padding with zeros in a periodic flow",
-        ("tests/operators/test_convolutional.py::test_commutes_with_translations_across_the_boundary",),
+        (
+            "tests/operators/test_convolutional.py::test_commutes_with_translations_across_the_boundary",
+            "tests/operators/test_periodic_convolution.py::test_convolution_is_the_sum_over_neighbours_around_the_box",
+        ),
     ),
     (
         "T8",
@@ -177,6 +180,62 @@ TRAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             "tests/operators/test_every_operator.py::test_commutes_with_translations",
             "tests/operators/test_iafno.py::test_shrinkage_keeps_phases_and_has_a_gradient_at_zero",
+        ),
+    ),
+    (
+        "–",
+        "a U-Net on a flattened grid, for which neighbours along two axes are far apart",
+        ("tests/operators/test_implicit_operators.py::test_u_net_of_iufno_sees_all_axes_of_the_grid",),
+    ),
+    (
+        "–",
+        "transposed convolutions that are half a cell beside the strided ones, or see zeros around a periodic box",
+        (
+            "tests/operators/test_periodic_convolution.py::test_transposed_convolution_is_the_adjoint_of_the_strided_one",
+            "tests/operators/test_periodic_convolution.py::test_transposed_convolution_interpolates_around_the_box_and_up_to_walls",
+        ),
+    ),
+    (
+        "–",
+        "interpolation between grids that overshoots",
+        ("tests/operators/test_sinenet.py::test_interpolation_does_not_overshoot_at_a_jump",),
+    ),
+    (
+        "–",
+        "a multigrid cycle that restricts the right-hand side instead of the residual, or has norms tied to one grid",
+        (
+            "tests/operators/test_mgno.py::test_with_the_weights_of_multigrid_it_solves_poissons_equation_across_the_boundary",
+            "tests/operators/test_mgno.py::test_v_cycle_is_linear",
+            "tests/operators/test_mgno.py::test_any_size_will_do_and_odd_axes_stay_as_they_are",
+        ),
+    ),
+    (
+        "–",
+        "a basis with a function that is zero, sin 0",
+        ("tests/operators/test_lsm.py::test_every_sine_counts",),
+    ),
+    (
+        "–",
+        "coefficients of an even continuation of a periodic field, or as many modes along all axes as along the first",
+        (
+            "tests/operators/test_transform_once.py::test_equals_sums_over_points_and_coefficients",
+            "tests/operators/test_transform_once.py::test_drops_all_other_modes",
+        ),
+    ),
+    (
+        "–",
+        "windows of attention with masks at a boundary that the flow has not",
+        (
+            "tests/operators/test_scot.py::test_attention_equals_swin_v2_pair_by_pair_in_windows_across_the_boundary",
+            "tests/operators/test_every_operator.py::test_commutes_with_translations",
+        ),
+    ),
+    (
+        "–",
+        "a variant of a network that cannot be built or called",
+        (
+            "tests/operators/test_every_operator.py::test_maps_the_channels",
+            "tests/operators/test_shipped_surrogates.py::test_the_operator_fits_the_default_grids_and_starts_small",
         ),
     ),
 )

@@ -63,3 +63,13 @@ def with_biases(operator: nn.Module) -> nn.Module:
         if name.endswith("bias"):
             nn.init.normal_(parameter)
     return operator
+
+
+def assert_same_map(operator: nn.Module, field: Tensor, expected: Tensor) -> None:
+    """Compare an operator with its equation written out: outputs, and gradients with regard to input and parameters."""
+    output = operator(field)
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-12)
+    inputs = [field, *operator.parameters()]
+    gradients = [torch.autograd.grad(y.square().mean(), inputs, retain_graph=True) for y in (output, expected)]
+    for gradient, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=0, atol=1e-12)

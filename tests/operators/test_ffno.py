@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from eddymark.operators.factorised_convolution import FactorisedConvolution
 from eddymark.operators.ffno import FactorisedFourierNeuralOperator
 from tests.operators.cases import build, random_field
-from tests.operators.fourier_reference import factorised, pointwise, projected, with_biases
+from tests.operators.fourier_reference import assert_same_map, factorised, pointwise, projected, with_biases
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -20,12 +20,7 @@ def test_equals_its_equation_with_full_transforms(dimension: int) -> None:
     for convolution, mix_in, mix_out in zip(net.convolutions, net.mix_in, net.mix_out, strict=True):
         inner = factorised(cast(FactorisedConvolution, convolution), values)
         values = values + pointwise(mix_out, F.gelu(pointwise(mix_in, inner)))
-    expected, output = projected(net, values), net(field)
-    torch.testing.assert_close(output, expected, rtol=0, atol=1e-13)
-    inputs = [field, *net.parameters()]
-    gradients = [torch.autograd.grad(y.square().mean(), inputs, retain_graph=True) for y in (output, expected)]
-    for gradient, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(gradient, other, rtol=0, atol=1e-13)
+    assert_same_map(net, field, projected(net, values))
 
 
 def test_convolution_along_one_axis_leaves_the_others_alone() -> None:
