@@ -13,6 +13,7 @@ from torch import nn
 from eddymark.errors import EddymarkError
 from eddymark.operators.spectral_convolution import SpectralConvolution
 from eddymark.training.spectral_normalisation import bound_linear_maps, iterate, release_linear_maps
+from tests.operators.cases import build, random_field
 
 from .conftest import experiment
 from .test_train import assert_same_training, run, stop_in_step
@@ -43,6 +44,25 @@ def test_each_matrix_is_brought_down_to_the_bound_and_no_other_is_changed() -> N
         factors = (sizes[1] / sizes[0]).reshape(-1, *(1,) * (old.weight.dim() - 1))
         torch.testing.assert_close(new.weight, old.weight * (factors if spectral else factors[0]), rtol=1e-3, atol=1e-4)
     assert before.state_dict().keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["ffno", "iafno", "mgno"])
+def test_convolutions_and_spectral_maps_of_all_kinds_are_bounded(name: str) -> None:
+    network = build(name, 2)
+    before = network.state_dict()
+    bound_linear_maps(network, bound=0.3)
+    network(random_field(name, 2)).square().mean().backward()
+    for _ in range(300):
+        iterate(network)
+    release_linear_maps(network)
+    assert network.state_dict().keys() == before.keys()
+    for key, weight in network.state_dict().items():
+        if weight.dim() == 1 or "thresholds" in key:
+            assert torch.equal(weight, before[key])
+            continue
+        parts = {"ffno": 0 if "convolutions" in key else None, "iafno": -1 if "mix" in key else None}.get(name)
+        pairs = weight.flatten(1) if parts is None else torch.view_as_complex(weight.movedim(parts, -1).contiguous())
+        assert float(torch.linalg.matrix_norm(pairs, ord=2).max()) < 0.3 * 1.001, key
 
 
 def test_stored_weights_are_plain_and_within_the_bound(results: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,8 @@ class FactorisedConvolution(nn.Module):
         axes: the box; None: uniform periodic axes.
         padding: zeros which follow the field on an axis with walls, as a fraction of the box.
     """
+
+    linear_maps: ClassVar[dict[str, int | None]] = {"weights": 0}
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,8 @@ class SpectralPerceptron(nn.Module):
         blocks: number of blocks; divides both.
         threshold: λ.
     """
+
+    linear_maps: ClassVar[dict[str, int | None]] = {"weight_in": -1, "weight_out": -1}
 
     def __init__(self, *, width: int, hidden: int, blocks: int, threshold: float) -> None:
         super().__init__()

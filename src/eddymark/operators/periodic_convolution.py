@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +72,8 @@ class PeriodicConvolution(nn.Module):
         periodic: whether each axis is periodic; None: all are.
     """
 
+    linear_maps: ClassVar[dict[str, int | None]] = {"weight": None}
+
     def __init__(
         self,
         in_channels: int,
@@ -130,6 +133,8 @@ class PeriodicTransposedConvolution(nn.Module):
         bias: whether a constant is added to each channel, zero at the start.
         periodic: whether each axis is periodic; None: all are.
     """
+
+    linear_maps: ClassVar[dict[str, int | None]] = {"weight": None}
 
     def __init__(
         self,

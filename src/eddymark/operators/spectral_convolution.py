@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -183,6 +184,8 @@ class SpectralConvolution(nn.Module):
         variance: variance of the entries of R_k at the start.
         axes, padding: as of `to_spectrum`.
     """
+
+    linear_maps: ClassVar[dict[str, int | None]] = {"weight": -1}
 
     def __init__(
         self,

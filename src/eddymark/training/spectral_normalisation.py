@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-
-from eddymark.operators.spectral_convolution import SpectralConvolution
 
 _ITERATIONS = 15
 """Power iterations at the start; one more for each step of training keeps up with the weights."""
@@ -23,32 +23,34 @@ class BoundedNorm(nn.Module):
     Arguments:
         weight: the weight at the start.
         bound: largest singular value.
-        complex_pairs: whether the weight is `(matrix, in, out, 2)` with real and imaginary parts last, as that of
-            `SpectralConvolution`; otherwise its first axis are the outputs, and all others are inputs.
+        parts: where the weight has its real and imaginary parts: −1 of `(matrix, in, out, 2)` or 0 of `(2, matrix, in,
+            out)`; None: it is real, one of the first axis and all others is the input, the other the output.
     """
 
     left: Tensor
     right: Tensor
 
-    def __init__(self, weight: Tensor, *, bound: float, complex_pairs: bool) -> None:
+    def __init__(self, weight: Tensor, *, bound: float, parts: int | None) -> None:
         super().__init__()
         self.bound = bound
-        self.complex_pairs = complex_pairs
+        self.parts = parts
         matrices = self._matrices(weight.detach())
         # No random numbers; orthogonal to the largest singular vectors only by chance.
         right = torch.ones_like(matrices[:, 0])
-        self.register_buffer("right", torch.view_as_real(right) if complex_pairs else right)
+        self.register_buffer("right", right if parts is None else torch.view_as_real(right))
         left = torch.ones_like(matrices[:, :, 0])
-        self.register_buffer("left", torch.view_as_real(left) if complex_pairs else left)
+        self.register_buffer("left", left if parts is None else torch.view_as_real(left))
         for _ in range(_ITERATIONS):
             self.iterate(weight)
 
     def _matrices(self, weight: Tensor) -> Tensor:
         """Return the matrices of a weight, `(matrix, row, column)`."""
-        return torch.view_as_complex(weight.contiguous()) if self.complex_pairs else weight.flatten(1)[None]
+        if self.parts is None:
+            return weight.flatten(1)[None]
+        return torch.view_as_complex(weight.movedim(self.parts, -1).contiguous())
 
     def _vector(self, stored: Tensor) -> Tensor:
-        return torch.view_as_complex(stored) if self.complex_pairs else stored
+        return stored if self.parts is None else torch.view_as_complex(stored)
 
     @torch.no_grad()
     def iterate(self, weight: Tensor) -> None:
@@ -63,8 +65,10 @@ class BoundedNorm(nn.Module):
         matrices = self._matrices(weight)
         image = _product(matrices, self._vector(self.right).clone())
         norm = (self._vector(self.left).clone().conj() * image).sum(dim=-1).real
-        factor = (self.bound / norm.clamp_min(self.bound)).reshape(-1, *(1,) * (weight.dim() - 1))
-        return weight * (factor if self.complex_pairs else factor[0])
+        factor = self.bound / norm.clamp_min(self.bound)
+        if self.parts is None:
+            return weight * factor
+        return weight * factor[:, None, None].unsqueeze(self.parts)
 
 
 def _product(matrices: Tensor, vectors: Tensor) -> Tensor:
@@ -86,23 +90,42 @@ def bound_linear_maps(module: nn.Module, *, bound: float) -> None:
     Harrington, Subramanian & Brown (2023), Towards Stability of Autoregressive Neural Operators, TMLR.
     """
     for layer in list(module.modules()):
-        spectral = isinstance(layer, SpectralConvolution)
-        if spectral or isinstance(layer, _LINEAR):
-            bounded = BoundedNorm(layer.get_parameter("weight"), bound=bound, complex_pairs=spectral)
-            parametrize.register_parametrization(layer, "weight", bounded)
+        for owner, name, parts in _weights(layer):
+            bounded = BoundedNorm(owner.get_parameter(name), bound=bound, parts=parts)
+            parametrize.register_parametrization(owner, name, bounded)
+
+
+def _weights(layer: nn.Module) -> list[tuple[nn.Module, str, int | None]]:
+    """Return the linear maps of a layer: whose parameters they are, their names, and where parts of numbers are.
+
+    Layers of eddymark with parameters of their own have a dictionary `linear_maps` with the latter two.
+    """
+    maps: dict[str, int | None] = {"weight": None} if isinstance(layer, _LINEAR) else getattr(layer, "linear_maps", {})
+    found: list[tuple[nn.Module, str, int | None]] = []
+    for name, parts in maps.items():
+        weights = getattr(layer, name)
+        if isinstance(weights, nn.ParameterList):
+            found += [(weights, str(number), parts) for number in range(len(weights))]
+        else:
+            found.append((layer, name, parts))
+    return found
 
 
 def iterate(module: nn.Module) -> None:
     """Let all bounds in a module follow its weights by one power iteration."""
-    for layer in module.modules():
-        if parametrize.is_parametrized(layer, "weight"):
-            bounded = layer.get_submodule("parametrizations.weight.0")
-            assert isinstance(bounded, BoundedNorm)
-            bounded.iterate(layer.get_parameter("parametrizations.weight.original"))
+    for owner, name in _bounded(module):
+        bounded = owner.get_submodule(f"parametrizations.{name}.0")
+        assert isinstance(bounded, BoundedNorm)
+        bounded.iterate(owner.get_parameter(f"parametrizations.{name}.original"))
 
 
 def release_linear_maps(module: nn.Module) -> None:
     """Make plain weights of bounded ones, as they are."""
-    for layer in list(module.modules()):
-        if parametrize.is_parametrized(layer, "weight"):
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    for owner, name in _bounded(module):
+        parametrize.remove_parametrizations(owner, name, leave_parametrized=True)
+
+
+def _bounded(module: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Return what has bounded weights, and their names."""
+    owners = [owner for owner in module.modules() if parametrize.is_parametrized(owner)]
+    return [(owner, name) for owner in owners for name in cast(nn.ModuleDict, owner.parametrizations)]
