@@ -64,9 +64,19 @@ FNO_JOBS = {"train/fno/seed0", "train/fno/seed1", "validate/fno-seed0", "validat
             {"validate/smagorinsky", "validate/cost"},
         ),
         ((FLOW, "large_eddy_simulations.other", {}), {"validate/cost", "validate/apriori"}),
+        ((FNO, "constraints", [{"type": "shell_energy_cap"}]), FNO_JOBS | {"validate/cost"}),
         (("config.yaml", "name", "renamed"), set()),
     ],
-    ids=["learning rate", "one more seed", "width", "integrator", "fixed time step", "one more LES", "name"],
+    ids=[
+        "learning rate",
+        "one more seed",
+        "width",
+        "integrator",
+        "fixed time step",
+        "one more LES",
+        "constraint",
+        "name",
+    ],
 )
 def test_a_change_alters_the_signatures_of_what_depends_on_it(
     tmp_path: Path, change: tuple[str, str, Any], expected: set[str]
@@ -74,6 +84,17 @@ def test_a_change_alters_the_signatures_of_what_depends_on_it(
     before, after = plan(experiment(tmp_path / "a")), plan(experiment(tmp_path / "b", change))
     changed = {name for name in before.keys() & after.keys() if before[name].signature != after[name].signature}
     assert changed == {f"kolmogorov/{name}" for name in expected} | {"report"}
+
+
+def test_noise_through_constraints_waits_for_data_only_and_depends_on_the_constraints(tmp_path: Path) -> None:
+    caps = [(FNO, "constraints", [{"type": "shell_energy_cap", "factor": factor}]) for factor in (1.5, 2.5)]
+    jobs = plan(experiment(tmp_path / "a", caps[0]))
+    job = jobs["kolmogorov/validate/fno-noise"]
+    assert set(job.upstream) == {"kolmogorov/generate/0", "kolmogorov/generate/1"}
+    assert job.signature != plan(experiment(tmp_path / "b", caps[1]))[job.folder].signature
+    slower = plan(experiment(tmp_path / "c", caps[0], (FNO, "schedule.learning_rate", 2e-3)))
+    assert job.signature == slower[job.folder].signature
+    assert "kolmogorov/validate/hybrid-noise" not in jobs
 
 
 def test_a_fixed_time_step_is_not_measured(tmp_path: Path) -> None:

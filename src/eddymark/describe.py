@@ -104,6 +104,9 @@ def describe(experiment: Experiment, flow: str, name: str) -> list[Row]:
     assert surrogate.operator is not None
     batch = surrogate.schedule.batch_size
     memory = measure_memory(stepper.operator, channels=channels, points=points, batch=batch)
+    if surrogate.constraints:
+        types = ", ".join(constraint.type for constraint in surrogate.constraints)
+        rows.append(("constraints", f"{types}, with energies of the training data"))
     return [
         *rows,
         ("operator", f"{surrogate.operator.type}: {summary(stepper.operator)}"),

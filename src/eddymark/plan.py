@@ -39,7 +39,18 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
 """What the jobs of each driver write into their folder, beside `signature.json`."""
 
 _PACKAGE = Path(__file__).parent
-_STRUCTURE = {"kind", "operator", "solver", "history", "output", "bundle", "known_physics", "autocast", "compile"}
+_STRUCTURE = {
+    "kind",
+    "operator",
+    "solver",
+    "history",
+    "output",
+    "bundle",
+    "known_physics",
+    "constraints",
+    "autocast",
+    "compile",
+}
 """How a model is built; what else its configuration says is about its training."""
 
 
@@ -157,6 +168,9 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
             solver = solvers(flow)[stepper.name]
             section = _solver_section(solver)
             used = types + _closure_types(solver.simulation)
+        elif stepper.model is not None:
+            constrained = {"kind", "known_physics", "constraints"}
+            section = flow.surrogates[stepper.model].model_dump(mode="json", include=constrained)
         folder = f"{name}/validate/{stepper.folder}"
         fragment = judged | {"stepper": section}
         yield _job(tree, jobs, "validate", name, folder, fragment, used, needed, item=stepper.folder)

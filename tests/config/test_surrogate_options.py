@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from eddymark.config import ConfigurationError, load_experiment
-from eddymark.config.schema import Surrogate
-from tests.small_experiment import write_experiment
+from eddymark.config.schema import Flow, Forcing, Surrogate
+from eddymark.config.steppers import find_stepper, stepper_names
+from eddymark.config.surrogate_checks import check_stepping
+from tests.small_experiment import FILES, write_experiment
 
 FNO = "surrogates/fno.yaml"
 HYBRID = "surrogates/hybrid.yaml"
@@ -78,6 +80,38 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
             {"objective.dissipativity": {"weight": 1, "scales": [0.5, 2]}},
             "objective.dissipativity.scales: expected two factors above 1, not decreasing, found [0.5, 2.0]",
         ),
+        (
+            FNO,
+            {"constraints": [{"type": "shell_energy_limit"}]},
+            "constraints.0.type: expected 'shell_energy_cap' or 'shell_energy', found 'shell_energy_limit'; "
+            "did you mean shell_energy?",
+        ),
+        (
+            FNO,
+            {"constraints": [{"type": "shell_energy_cap", "factor": 0}]},
+            "constraints.0.factor: expected greater than 0, found 0",
+        ),
+        (
+            FNO,
+            {"constraints": [{"type": "shell_energy", "factor": 2}]},
+            "constraints.0.factor: expected no factor with shell_energy, found 2.0",
+        ),
+        (
+            FNO,
+            {"constraints": [{"type": "shell_energy_cap"}, {"type": "shell_energy_cap", "factor": 1}]},
+            "constraints: expected each type once, found ['shell_energy_cap', 'shell_energy_cap']",
+        ),
+        (
+            FNO,
+            {"constraints": [{"type": "shell_energy_cap", "shells": [3, 12]}]},
+            "constraints.0.shells: expected numbers of shells, each once, at most 10, found [3, 12]",
+        ),
+        (
+            HYBRID,
+            {"known_physics": ["momentum"]},
+            "known_physics: expected ['viscosity', 'forcing', 'incompressibility'] with kind hybrid (the solver of the "
+            "others is all they know, but for momentum in a hybrid), found ['momentum']",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(tmp_path: Path, file: str, changes: dict[str, Any], line: str) -> None:
@@ -97,3 +131,64 @@ def test_options_that_do_not_go_together(tmp_path: Path, file: str, changes: dic
 )
 def test_known_physics_is_all_nothing_or_some_parts(tmp_path: Path, value: Any, parts: tuple[str, ...]) -> None:
     assert load(tmp_path, FNO, {"known_physics": value}).known_physics == parts
+
+
+def test_constraints_are_for_networks_in_statistically_steady_flows(tmp_path: Path) -> None:
+    constraint = [{"type": "shell_energy_cap"}]
+    closure = "surrogates/fitted_viscosity.yaml"
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, closure, {"constraints": constraint})
+    assert [str(finding).partition(": ")[2] for finding in caught.value.findings] == [
+        "constraints: expected nothing with kind les (constraints are for what a network makes), found shell_energy_cap"
+    ]
+    path = write_experiment(
+        tmp_path / "les", ("flows/kolmogorov.yaml", "large_eddy_simulations.no_model.constraints", constraint)
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"large_eddy_simulations.no_model.constraints: .* found an unknown key"
+    ):
+        load_experiment([path])
+
+
+def test_constraints_are_refused_where_the_reference_changes_with_time() -> None:
+    surrogate = Surrogate.model_validate(
+        FILES[FNO] | {"constraints": [{"type": "shell_energy"}], "schedule": {"steps": 100}}
+    )
+    steady = Flow.model_validate({**FILES["flows/kolmogorov.yaml"], "surrogates": {}})
+    transient = steady.model_copy(update={"type": "mcwilliams"})
+    assert not list(check_stepping((), surrogate, steady))
+    assert [(problem.path, problem.expected) for problem in check_stepping((), surrogate, transient)] == [
+        (("constraints",), "nothing in the transient flow mcwilliams (the energies of its shells change with time)")
+    ]
+
+
+def test_shells_that_the_forcing_holds_are_not_constrained_again() -> None:
+    flow = Flow.model_validate({**FILES["flows/kolmogorov.yaml"], "surrogates": {}})
+    flow = flow.model_copy(update={"forcing": Forcing(type="held_shells", energies={1: 0.6, 2: 0.3})})
+    document = FILES[FNO] | {"constraints": [{"type": "shell_energy", "shells": [2, 3]}]}
+    found = list(check_stepping((), Surrogate.model_validate(document), flow))
+    assert [problem.expected for problem in found] == ["shells other than 1, 2, whose energy the forcing holds"]
+    # A network that has to learn the forcing may be constrained there.
+    assert not list(check_stepping((), Surrogate.model_validate(document | {"known_physics": False}), flow))
+
+
+def test_a_hybrid_may_conserve_its_mean_flow() -> None:
+    flow = Flow.model_validate({**FILES["flows/kolmogorov.yaml"], "surrogates": {}})
+    parts = ["momentum", "viscosity", "forcing", "incompressibility"]
+    hybrid = Surrogate.model_validate(FILES[HYBRID] | {"known_physics": parts})
+    assert not list(check_stepping((), hybrid, flow))
+
+
+def test_a_constrained_model_has_a_control_whose_name_is_its_own(tmp_path: Path) -> None:
+    file, constraint = "flows/kolmogorov.yaml", {"constraints": [{"type": "shell_energy_cap"}]}
+    path = write_experiment(tmp_path, (file, "surrogates.fno", constraint))
+    flow = load_experiment([path]).flows["kolmogorov"]
+    control = find_stepper(flow, "fno-noise")
+    assert (control.kind, control.model, control.seed) == ("control", "fno", None)
+    assert [one.folder for one in stepper_names(flow) if one.model is not None] == ["fno-noise"]
+    named = {"fno": constraint, "fno-noise": {"base": "hybrid"}}
+    path = write_experiment(tmp_path / "clash", (file, "surrogates", named))
+    with pytest.raises(
+        ConfigurationError, match=r"expected a name of its own, found one that clashes with surrogates.fno"
+    ):
+        load_experiment([path])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from eddymark.report.collect import FlowResults, collect
 from eddymark.report.quality import quality
-from eddymark.report.standings import DECORRELATION, SPECTRUM, Estimate, Standing
+from eddymark.report.standings import DECORRELATION, SPECTRUM, Activity, Estimate, Standing
 from eddymark.report.tables import Column, columns
 from tests.report.conftest import Tree
 
@@ -129,3 +130,12 @@ def test_forecast_scores_of_dns_are_the_chance_level() -> None:
     assert (cell.text, cell.detail) == ("7.0 [6.0, 8.0]", "(chance)")
     blank = replace(dns, estimates={})
     assert column([blank], "Decorrelation").cell(blank).text == "–"
+
+
+def test_the_activity_of_constraints_is_a_column_where_there_are_some() -> None:
+    capped = replace(model("a", 1, 2), activities=(Activity("shell_energy_cap", 0.12, 0.003),), noise="a-noise")
+    cell = column([capped], "Constraint activity").cell(capped)
+    assert (cell.text, cell.detail, cell.key) == ("capped 12.0 %", "(0.300 % of the energy)", 0.12)
+    free = model("b", 3, 4)
+    assert column([capped, free], "Constraint activity").cell(free).text == "–"
+    assert "Constraint activity" not in [one.title for one in columns([free], dimensions=2, longest_lead=math.inf)]

@@ -15,9 +15,11 @@ from eddymark.report.standings import (
     SKEWNESS,
     SPECTRUM,
     UPPER_SPECTRUM,
+    Activity,
     Estimate,
     Score,
     Standing,
+    rank,
 )
 from eddymark.report.verdict import Verdict, verdict
 
@@ -344,3 +346,50 @@ def test_a_control_never_wins_and_persistence_is_no_fake() -> None:
     frozen = row("persistence", "control", 0.0)
     result = judge(NO_MODEL, FITTED, row("cnn", "hybrid", 0.04), frozen)
     assert "persistence" not in result.sentence + " ".join(result.details)
+
+
+def constrained(name: str, error: float, **more: Any) -> Standing:
+    return row(name, "surrogate", error, activities=(Activity("shell_energy_cap", 0.12, 0.003),), noise="noise", **more)
+
+
+def test_a_model_that_noise_through_its_constraints_matches_does_not_win() -> None:
+    noise = row("noise", "control", 0.045)
+    result = judge(NO_MODEL, FITTED, constrained("capped", 0.04), noise)
+    assert result.sentence.startswith(
+        "No learned model wins: capped is no better in the spectrum error than noise pushed through its own "
+        "constraints, so that these alone earn the score; the best LES is the LES fitted (0.080 [0.075, 0.085] decades)"
+    )
+    assert detail(result, "Not ranked, because noise") == (
+        "Not ranked, because noise pushed through the model's own constraints is as good, so that these alone earn the "
+        "score: capped in the spectrum error (0.040 [0.035, 0.045] against 0.045 [0.040, 0.050])."
+    )
+    # The next best learned model takes its place.
+    both = judge(NO_MODEL, FITTED, constrained("capped", 0.04), row("cnn", "hybrid", 0.06), noise)
+    assert both.sentence.startswith("A learned model wins: the hybrid cnn has")
+    costly = judge(NO_MODEL, FITTED, constrained("capped", 0.04), row("cnn", "hybrid", 0.06, cost=2.0), noise)
+    assert costly.sentence.endswith(
+        "(1.00 s) no affordable learned model is better than noise through its constraints, and the LES wins."
+    )
+    only = judge(constrained("capped", 0.04), noise)
+    assert only.sentence.startswith("No learned model wins: capped is no better")
+
+
+def test_a_constrained_model_that_beats_its_noise_wins_and_is_named_as_constrained() -> None:
+    result = judge(NO_MODEL, FITTED, constrained("capped", 0.04), row("noise", "control", 0.3))
+    assert result.sentence.startswith(
+        "A learned model wins: the surrogate capped, under constraints from reference data, has a spectrum error of"
+    )
+    assert not any("Not ranked, because noise" in text for text in result.details)
+
+
+def test_each_score_is_lost_to_noise_by_itself() -> None:
+    others = {PRODUCTION: around(0.01, 0.002), DECORRELATION: around(3.0, 0.1)}
+    noise = row("noise", "control", 0.041, others={PRODUCTION: around(0.08, 0.002), DECORRELATION: around(0.2, 0.1)})
+    model, rest = constrained("capped", 0.04, others=others), row("cnn", "hybrid", 0.2)
+    rows = [FITTED, model, rest, noise]
+    assert [one.name for one in rank(rows, SPECTRUM)] == ["fitted", "cnn"]
+    assert [one.name for one in rank(rows, PRODUCTION)] == ["capped"]
+    assert [one.name for one in rank(rows, DECORRELATION)] == ["capped"]
+    # Noise whose rollouts all blew up earned nothing.
+    lost = replace(noise, estimates={})
+    assert [one.name for one in rank([FITTED, model, lost], SPECTRUM)] == ["capped", "fitted"]

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from eddymark.closures.base import NoClosure
 from eddymark.config.schema import Experiment
+from eddymark.contents import check_content
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.records import read_measured
 from eddymark.solvers.time_integration import TimeIntegration
 from eddymark.stages import cost, validate
 from eddymark.statistics.scores import COLUMNS
-from eddymark.stepping.build import dns_stepper, trainable_stepper
+from eddymark.stepping.build import dns_stepper, fit_constraints, trainable_stepper
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.states import resampled
 from eddymark.storage import read_trajectories, save_weights, trajectory_dataset, write_trajectories
@@ -290,3 +291,49 @@ def test_a_constraint_is_reported_as_the_share_of_shells_that_it_rescales(
     assert scores.loc["constraint_activity", "window"] == "every step"
     plain = pd.read_csv(run(held, "no_model", results, tmp_path) / "scores.csv")
     assert "constraint_activity" not in set(plain["statistic"])
+
+
+def test_what_constraints_did_is_stored_with_the_rollouts_of_a_model_and_of_its_noise(
+    results: Path, tmp_path: Path, experiment: Experiment
+) -> None:
+    document = experiment.model_dump(mode="json")
+    constraints = [{"type": "shell_energy", "shells": [2]}, {"type": "shell_energy_cap", "factor": 1.2}]
+    document["flows"]["box"]["surrogates"]["fno"] = {
+        "kind": "surrogate",
+        "operator": {"type": "fno", "arguments": {"width": 4, "modes": 3, "layers": 1}},
+        "constraints": constraints,
+        "schedule": {"steps": 1},
+    }
+    constrained = Experiment.model_validate(document)
+    stepper = trainable_stepper(constrained, "box", "fno", 0, results=results)
+    assert stepper.constraints is not None
+    fit_constraints(stepper.constraints, constrained, "box", results=results)
+    weights = results / "box" / "train" / "fno" / "seed0" / "weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    save_weights(weights, stepper)
+    space, reference = stepper.constraints.space, stepper.constraints.reference
+    for folder in ("fno-seed0", "fno-noise"):
+        output = run(constrained, folder, results, tmp_path)
+        statistics = xr.load_dataset(output / "statistics.nc", engine="h5netcdf")
+        assert statistics["constraint"].values.tolist() == ["shell_energy", "shell_energy_cap"]
+        for name in ("constrained_shells", "constrained_energy"):
+            series = statistics[name]
+            assert series.sizes == {"trajectory": 4, "time": statistics.sizes["time"], "constraint": 2}
+            assert not series.isel(time=0).any()
+            np.testing.assert_allclose(statistics[f"mean_{name}"], series.isel(time=slice(1, None)).mean("time"))
+        scores = pd.read_csv(output / "scores.csv").set_index("statistic")
+        for kind in ("shell_energy", "shell_energy_cap"):
+            expected = [
+                statistics[f"mean_constrained_{what}"].sel(constraint=kind).mean() for what in ("shells", "energy")
+            ]
+            assert scores.loc[f"{kind}_activity", "value"] == pytest.approx(float(expected[0]))
+            assert scores.loc[f"{kind}_changed_energy", "value"] == pytest.approx(float(expected[1]))
+            assert 0 <= scores.loc[f"{kind}_activity", "low"] <= scores.loc[f"{kind}_activity", "high"] <= 1
+        assert scores.loc["shell_energy_activity", "value"] > 0.95
+        made = torch.as_tensor(read_trajectories(output / "rollouts.zarr.zip")["velocity"].to_numpy())[:, 1:]
+        energy = space.energy_spectrum(space.to_spectral(made)).flatten(0, 1)
+        torch.testing.assert_close(energy[:, 2], reference[2].expand(len(energy)), rtol=1e-4, atol=1e-6)
+        assert bool((energy[:, 1:] <= 1.2 * reference[1:] * (1 + 1e-4) + 1e-6).all())
+        assert check_content(output, "statistics.nc") is None
+        assert check_content(output, "scores.csv") is None
+    assert scores.loc["shell_energy_cap_activity", "value"] > 0.8

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from eddymark.config.schema import Experiment
 from eddymark.errors import EddymarkError
 from eddymark.statistics.errors import relative_l2_error
-from eddymark.stepping.build import split_files, trainable_stepper
+from eddymark.stepping.build import fit_constraints, split_files, trainable_stepper
 from eddymark.stepping.rollout import rollout
 from eddymark.storage import load_weights
 from eddymark.training.windows import Windows
@@ -37,6 +37,7 @@ EVERYTHING: dict[str, Any] = {
         "dissipativity": {"weight": 0.1},
     },
     "augmentation": {"input_noise": 0.01},
+    "constraints": [{"type": "shell_energy_cap", "training": True}],
 }
 
 
@@ -69,6 +70,27 @@ def test_all_options_together_train_and_resume_to_the_identical_result(
     assert error == pytest.approx(rows["validation_error"][best], rel=1e-4)
     drift = made[:, -1].mean(dim=(2, 3)) - made[:, 0].mean(dim=(2, 3))
     assert drift.abs().max() < 1e-6
+
+
+def test_a_constraint_acts_in_rollouts_only_unless_training_is_to_see_it(results: Path, tmp_path: Path) -> None:
+    outputs = {}
+    for name, more in (("none", None), ("rollouts", {}), ("training", {"training": True})):
+        constraint = [] if more is None else [{"type": "shell_energy_cap", "factor": 1.0} | more]
+        setup = changed({"constraints": constraint}, steps=6, steps_per_epoch=3)
+        outputs[name] = run(setup, results, tmp_path / name)
+    none, rollouts, training = (history(outputs[name]) for name in ("none", "rollouts", "training"))
+    assert rollouts["training_loss"].tolist() == none["training_loss"].tolist()
+    # Weights are selected by what is going to be run.
+    assert rollouts["validation_error"].tolist() != none["validation_error"].tolist()
+    assert training["training_loss"].tolist() != none["training_loss"].tolist()
+    weights = {name: load_file(output / "weights.safetensors") for name, output in outputs.items()}
+    assert weights["rollouts"].keys() - weights["none"].keys() == {"constraints.reference"}
+    assert torch.equal(weights["rollouts"]["constraints.reference"], weights["training"]["constraints.reference"])
+    stepper = trainable_stepper(setup, "flow", "network", 0, results=None)
+    assert stepper.constraints is not None
+    fit_constraints(stepper.constraints, setup, "flow", results=results)
+    assert torch.equal(weights["rollouts"]["constraints.reference"], stepper.constraints.reference)
+    assert float(stepper.constraints.reference.min()) > 0
 
 
 @pytest.mark.parametrize(

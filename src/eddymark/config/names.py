@@ -51,7 +51,9 @@ def check_stepper_names(flow: Flow) -> Iterator[Problem]:
         for name, model in getattr(flow, section).items():
             path = (section, name, NAME)
             yield from check_folder_name(path, name, _RESERVED_STEPPERS)
-            endings = [f"seed{seed}" for seed in model.seeds] if section == "surrogates" else grids
+            endings = grids
+            if section == "surrogates":
+                endings = [f"seed{seed}" for seed in model.seeds] + ["noise"] * bool(model.constraints)
             for folder in (name.lower(), *(f"{name.lower()}-{ending}" for ending in endings)):
                 other = taken.setdefault(folder, path)
                 if other != path:

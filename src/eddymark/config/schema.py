@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from eddymark.config.constraints import Constraint
 from eddymark.config.fields import KnownPhysics, Length, Model, NonNegative, Positive, PositiveInteger
 from eddymark.config.flow_types import FLOW_TYPES
 from eddymark.config.source import Source
@@ -176,6 +177,8 @@ class Surrogate(Model):
     """surrogate: number of outputs that one call of the operator gives."""
     known_physics: KnownPhysics = ("viscosity", "forcing", "incompressibility")
     """surrogate: parts of the physics that are exact, the network learns the rest; true: the default, false: none."""
+    constraints: tuple[Constraint, ...] = ()
+    """surrogate and hybrid: what acts on each output and comes from the training data, in this order."""
     autocast: Literal["bfloat16"] | None = None
     """surrogate and hybrid: precision of products inside the network; default: the experiment's."""
     compile: bool = False

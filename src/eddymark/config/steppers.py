@@ -27,6 +27,7 @@ class StepperName:
         kind: what it is.
         seed: training seed; None if it is not trained.
         points: the alternative grid on which it runs; None for the grid of all others.
+        model: of a noise control, the model through whose constraints the noise goes; None for any other stepper.
     """
 
     folder: str
@@ -34,6 +35,7 @@ class StepperName:
     kind: Kind
     seed: int | None = None
     points: tuple[int, ...] | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,22 @@ class Solver:
 
 
 def stepper_names(flow: Flow) -> list[StepperName]:
-    """Return all steppers of a flow: DNS, LES on all grids, trained models with their seeds, controls."""
+    """Return all steppers of a flow: DNS, LES on all grids, trained models with their seeds, controls.
+
+    A model with constraints has a control of its own: noise pushed through them.
+    """
     names = [StepperName("dns", "dns", "floor")]
     names += [StepperName(name, name, "les", points=one.points) for name, one in _alone(flow).items()]
     for name, surrogate in flow.surrogates.items():
         names += [StepperName(f"{name}-seed{seed}", name, surrogate.kind, seed) for seed in surrogate.seeds]
-    return names + [StepperName(name, name, "control") for name in CONTROLS]
+    names += [StepperName(name, name, "control") for name in CONTROLS]
+    constrained = [name for name, surrogate in flow.surrogates.items() if surrogate.constraints]
+    return names + [StepperName(noise_name(name), noise_name(name), "control", model=name) for name in constrained]
+
+
+def noise_name(model: str) -> str:
+    """Return the name of the control that pushes noise through the constraints of a model."""
+    return f"{model}-noise"
 
 
 def solvers(flow: Flow) -> dict[str, Solver]:

@@ -14,7 +14,7 @@ _OF_SURROGATES = {
     "history": "only kind surrogate sees past outputs",
     "output": "only kind surrogate has a choice",
     "bundle": "only kind surrogate gives several outputs at once",
-    "known_physics": "the solver of the others is all they know",
+    "known_physics": "the solver of the others is all they know, but for momentum in a hybrid",
 }
 """Options which only kind surrogate has, and why."""
 
@@ -34,10 +34,11 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
         yield Problem((*path, "schedule", "spectral_normalisation"), "nothing with kind les (it has no network)", "one")
     yield from _check_selection((*path, "schedule"), surrogate.schedule, flow)
     yield from _check_objective((*path, "objective"), surrogate.objective, flow)
+    yield from _check_constraints((*path, "constraints"), surrogate, flow)
     if surrogate.kind != "surrogate":
         for key, reason in _OF_SURROGATES.items():
             default, value = Surrogate.model_fields[key].default, getattr(surrogate, key)
-            if value != default:
+            if value != default and not _is_of_hybrid(key, surrogate):
                 yield Problem((*path, key), f"{show(default)} with kind {surrogate.kind} ({reason})", show(value))
         return
     parts = surrogate.known_physics
@@ -50,6 +51,52 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
         if stage.unroll % surrogate.bundle:
             expected = f"a multiple of bundle ({surrogate.bundle})"
             yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
+
+
+def _is_of_hybrid(key: str, surrogate: Surrogate) -> bool:
+    """Return whether a hybrid has an option which else only kind surrogate has: its mean flow is exact if wanted."""
+    parts = (*Surrogate.model_fields["known_physics"].default, "momentum")
+    chosen = surrogate.known_physics
+    return surrogate.kind == "hybrid" and key == "known_physics" and sorted(chosen) == sorted(parts)
+
+
+def _highest_shell(flow: Flow) -> int | None:
+    """Return the highest shell that the LES grid resolves; None if the grid and the box do not go together."""
+    grid = flow.large_eddy_grid.points
+    if len(grid) != len(flow.sides):
+        return None
+    return int(min((n - 1) // 3 * max(flow.sides) / side for n, side in zip(grid, flow.sides, strict=True)) + 1e-9)
+
+
+def _check_constraints(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
+    """Check constraints that come from the training data."""
+    constraints = surrogate.constraints
+    if not constraints:
+        return
+    if surrogate.kind == "les":
+        yield Problem(path, "nothing with kind les (constraints are for what a network makes)", constraints[0].type)
+        return
+    if flow.is_transient:
+        expected = f"nothing in the transient flow {flow.type} (the energies of its shells change with time)"
+        yield Problem(path, expected, constraints[0].type)
+        return
+    types = [constraint.type for constraint in constraints]
+    if len(set(types)) < len(types):
+        yield Problem(path, "each type once", show(tuple(types)))
+    exact = surrogate.kind == "hybrid" or "forcing" in surrogate.known_physics
+    held = set(flow.forcing.energies or {}) if exact else set()
+    highest = _highest_shell(flow)
+    for index, constraint in enumerate(constraints):
+        if constraint.type == "shell_energy" and constraint.factor is not None:
+            yield Problem((*path, index, "factor"), "no factor with shell_energy", show(constraint.factor))
+        shells = constraint.shells
+        if shells is None or highest is None:
+            continue
+        if not shells or len(set(shells)) < len(shells) or max(shells) > highest:
+            yield Problem((*path, index, "shells"), f"numbers of shells, each once, at most {highest}", show(shells))
+        elif held & set(shells):
+            expected = f"shells other than {', '.join(map(str, sorted(held)))}, whose energy the forcing holds"
+            yield Problem((*path, index, "shells"), expected, show(shells))
 
 
 def _constrains(part: str, flow: Flow) -> bool:
@@ -66,12 +113,10 @@ def _check_objective(path: Path, objective: Objective, flow: Flow) -> Iterator[P
     weights = ("error_weight", "shell_energy_weight", "sobolev_weight", "band_weight")
     if not any(getattr(objective, weight) for weight in weights):
         yield Problem((*path, "error_weight"), f"a positive weight here or in {', '.join(weights[1:])}", "0.0")
-    grid, bands = flow.large_eddy_grid.points, objective.bands
-    if bands is not None and len(grid) == len(flow.sides):
-        highest = int(
-            min((n - 1) // 3 * max(flow.sides) / side for n, side in zip(grid, flow.sides, strict=True)) + 1e-9
-        )
-        if not bands or list(bands) != sorted(set(bands)) or bands[-1] > highest:
+    bands, highest = objective.bands, _highest_shell(flow)
+    if bands is not None and highest is not None:
+        increasing = bool(bands) and list(bands) == sorted(set(bands))
+        if not increasing or bands[-1] > highest:
             yield Problem((*path, "bands"), f"increasing numbers of shells, at most {highest}", show(bands))
     if objective.bands is not None and not objective.band_weight:
         yield Problem((*path, "bands"), "no bands without a band_weight", show(bands))

@@ -15,6 +15,7 @@ from eddymark.config import Experiment, complete_mapping
 from eddymark.report import figures, text
 from eddymark.report.animation import Animation, animation
 from eddymark.report.collect import FlowResults, Record, Results
+from eddymark.report.constraints import MARK
 from eddymark.report.figures import apriori
 from eddymark.report.figures.view import View
 from eddymark.report.quality import Quality, quality
@@ -139,6 +140,7 @@ def _html(results: Results, sections: list[Section], job_table: pd.DataFrame) ->
     environment.filters["breakable"] = _breakable
     environment.globals["kinds"] = text.KINDS
     environment.globals["apriori_columns"] = apriori.COLUMNS
+    environment.globals["constraint_mark"] = MARK
     environment.globals["svg"] = _inline
     machines = list(dict.fromkeys(job_table["machine"]))
     versions = list(dict.fromkeys(job_table["versions"]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from eddymark.config.steppers import noise_name
 from eddymark.report.collect import LEARNED, FlowResults, StepperResults
 
 COMPETING = ("les", *LEARNED)
@@ -32,6 +33,20 @@ class Estimate:
 
 
 MISSING = Estimate(NAN)
+
+CONSTRAINTS = {"shell_energy_cap": "capped", "shell_energy": "set"}
+"""What constraints from reference data do to shells, by the types of constraints."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """How often, and to how much of the energy, a constraint from reference data did something in rollouts."""
+
+    constraint: str
+    shells: float
+    """Share of the shells open to it, times outputs, which it rescaled."""
+    energy: float
+    """Energy that it removed or added, as a fraction of that of the state, per output."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,10 @@ class Standing:
     parameters: float = NAN
     constraint_activity: float = NAN
     """Share of the resolved shells which a constraint rescales on every step; NaN without a constraint."""
+    activities: tuple[Activity, ...] = ()
+    """What constraints from reference data did; empty without such."""
+    noise: str | None = None
+    """Of a model with such constraints, the control that pushes noise through them."""
     courant_number: float = NAN
     """Largest Courant number of an LES or of the LES inside a model."""
     on_alternative_grid: bool = False
@@ -137,13 +156,31 @@ def rank(standings: Iterable[Standing], score: Score) -> list[Standing]:
     """Return LES and learned models with a finite score and without a failed rollout, best first.
 
     Averages leave out the rollouts that blew up, which are the worst: with one of eight alive, a model would be
-    judged by its luckiest rollout. A coarser LES is judged on the shells that it resolves, an easier task.
+    judged by its luckiest rollout. A coarser LES is judged on the shells that it resolves, an easier task. What noise
+    achieves through the constraints of a model is no achievement of the model.
     """
+    standings = list(standings)
     sign = 1.0 if score.smaller_is_better else -1.0
     eligible = [
-        row for row in standings if row.kind in COMPETING and row.comparable and math.isfinite(row[score].value)
+        row
+        for row in standings
+        if row.kind in COMPETING
+        and row.comparable
+        and math.isfinite(row[score].value)
+        and beats_its_noise(row, standings, score)
     ]
     return sorted(eligible, key=lambda row: sign * row[score].value)
+
+
+def beats_its_noise(row: Standing, standings: Iterable[Standing], score: Score) -> bool:
+    """Say whether a stepper is better than noise through its own constraints outside the intervals.
+
+    True without constraints from reference data, and where the noise has no score, as all of its rollouts blew up.
+    """
+    noise = next((one[score] for one in standings if one.name == row.noise), MISSING)
+    if not math.isfinite(noise.value):
+        return True
+    return separated(row[score], noise, smaller_is_better=score.smaller_is_better)
 
 
 def pareto_front(standings: Iterable[Standing], score: Score = SPECTRUM) -> list[Standing]:
@@ -212,6 +249,20 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
         on_alternative_grid=points is not None and tuple(points) != flow.flow.large_eddy_grid.points,
         fewer_shells=int(cutoff) if cutoff is not None and cutoff < resolved else None,
         constraint_activity=estimates.get("constraint_activity", MISSING).value,
+        activities=_activities(estimates),
+        noise=noise_name(first.name) if _is_constrained(flow, first.name) else None,
+    )
+
+
+def _is_constrained(flow: FlowResults, name: str) -> bool:
+    return name in flow.flow.surrogates and bool(flow.flow.surrogates[name].constraints)
+
+
+def _activities(estimates: dict[str, Estimate]) -> tuple[Activity, ...]:
+    return tuple(
+        Activity(name, estimates[f"{name}_activity"].value, estimates[f"{name}_changed_energy"].value)
+        for name in CONSTRAINTS
+        if f"{name}_activity" in estimates
     )
 
 

@@ -19,7 +19,7 @@ DNS_COLOUR = "#000000"
 # seven colours and six dashes and markers, so that 42 steppers of a kind look different.
 COLD = ("#0072B2", "#56B4E9", "#009E73", "#332288", "#44AA99", "#6699CC", "#117733")
 WARM = ("#D55E00", "#E69F00", "#CC79A7", "#882255", "#999933", "#AA4466", "#661100")
-GREYS = ("#777777", "#999999", "#555555")
+GREYS = ("#777777", "#999999", "#555555", "#BBBBBB")
 LES_DASHES: tuple[tuple[float, ...], ...] = (
     (5, 1.5),
     (3, 1.2),
@@ -79,7 +79,7 @@ def _new_style(kind: str, order: dict[str, int]) -> Style:
     if kind == "les":
         return Style(COLD[index % len(COLD)], LES_DASHES[index % 6], LES_MARKERS[index % 6], 1.5)
     if kind == "control":
-        return Style(GREYS[index % 3], (1, 1.2), CONTROL_MARKERS[index % 3], 1.3)
+        return Style(GREYS[index % 4], (1, 1.2), CONTROL_MARKERS[index % 3], 1.3)
     colour = WARM[order["learned"] % len(WARM)]
     order["learned"] += 1
     if kind == "hybrid":

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from eddymark.report.collect import FlowResults, Record
+from eddymark.report.constraints import shares, strengths
 from eddymark.report.standings import (
     DECORRELATION,
     ENSTROPHY,
@@ -96,6 +97,7 @@ def columns(
         )
         if any(math.isfinite(row[score].value) for row in standings)
     ]
+    constrained = [Column("Constraint activity", "of shells and outputs", _activity)]
     catcher = fake_catcher(dimensions)
     catcher_title = catcher.title[0].upper() + catcher.title[1:]
     return [
@@ -105,6 +107,7 @@ def columns(
         scored(catcher_title, "× floor (absolute)", catcher),
         scored("Decorrelation", f"{clock}s", DECORRELATION),
         Column("Survived", "rollouts (median failure)", _survived),
+        *(constrained if any(row.activities for row in standings) else []),
         Column("Cost, batch", f"s / {clock}", lambda row: _seconds(row.cost_batch.value)),
         Column("Cost, one by one", f"s / {clock}", lambda row: _seconds(row.cost_single.value)),
         Column("Enstrophy", "ratio to DNS", _enstrophy(standings)),
@@ -154,6 +157,13 @@ def _survived(row: Standing) -> Cell:
     if row.survived < row.rollouts:
         text += f" ({number(row.failure_time)})"
     return Cell(text, -row.survived / row.rollouts)
+
+
+def _activity(row: Standing) -> Cell:
+    """How often constraints from reference data acted, and to how much of the energy."""
+    if not row.activities:
+        return Cell(DASH, math.nan)
+    return Cell(shares(row), max(one.shells for one in row.activities), detail=strengths(row))
 
 
 def _seconds(value: float) -> Cell:

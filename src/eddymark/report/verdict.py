@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eddymark.report.constraints import matched_by_noise, unearned, without_learned
 from eddymark.report.standings import (
     COMPETING,
     DECORRELATION,
@@ -84,6 +85,7 @@ def verdict(
     details.append(_speed_up(standings, [row for row in (learned, classical) if row], clock))
     details += [
         _controls(standings, ranked, (scores[2], REYNOLDS_STRESS)),
+        unearned(standings, (*scores, *layers)),
         _excluded(standings, clock),
         _coarser(standings),
     ]
@@ -92,7 +94,8 @@ def verdict(
 
 def _named(row: Standing) -> str:
     kind = KINDS[row.kind]
-    return f"the {kind}" if row.name == kind else f"the {kind} {row.name}"
+    name = f"the {kind}" if row.name == kind else f"the {kind} {row.name}"
+    return f"{name}, under constraints from reference data," if row.activities else name
 
 
 def _quoted(row: Standing, score: Score = SPECTRUM, clock: str = "") -> str:
@@ -101,6 +104,8 @@ def _quoted(row: Standing, score: Score = SPECTRUM, clock: str = "") -> str:
 
 
 def _comparison(standings: Sequence[Standing], learned: Standing | None, classical: Standing | None) -> str:
+    if learned is None and (reason := without_learned(standings, SPECTRUM)):
+        return reason if classical is None else f"{reason}; the best LES is {_quoted(classical)}"
     if learned is None and classical is None:
         return "nobody wins: no LES and no learned model survived all of its rollouts"
     if learned is None:
@@ -206,6 +211,10 @@ def _budget_of_les(standings: Sequence[Standing], classical: Standing) -> str:
         unranked = [row for row in standings if row.learned and row.has_failures]
         if any(row.cost.value <= EQUAL_COST * cost for row in unranked):
             return f"{budget} no affordable learned model survived all of its rollouts, and the LES wins"
+        if any(row.cost.value <= EQUAL_COST * cost for row in matched_by_noise(standings, SPECTRUM)):
+            return (
+                f"{budget} no affordable learned model is better than noise through its constraints, and the LES wins"
+            )
         return f"{budget} no learned model is affordable and the LES wins"
     best = affordable[0]
     if separated(best[SPECTRUM], classical[SPECTRUM]):

@@ -18,7 +18,13 @@ from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
 from eddymark.ranks import this_rank
 from eddymark.records import write_measured
-from eddymark.stepping.build import select_device, select_precision, split_files, trainable_stepper
+from eddymark.stepping.build import (
+    fit_constraints,
+    select_device,
+    select_precision,
+    split_files,
+    trainable_stepper,
+)
 from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import save_weights
 from eddymark.training.loop import Data, fit
@@ -88,6 +94,8 @@ def run(
     )
     with torch.no_grad():
         stepper.fit_scales(windows.spread(stepper.history + 1, most=SCALE_WINDOWS).to(device))
+    if stepper.constraints is not None:
+        fit_constraints(stepper.constraints, experiment, flow_name, results=results)
     selection = schedule.selection_length or schedule.validation_length
     if schedule.spectral_normalisation is not None:
         bound_linear_maps(stepper, bound=schedule.spectral_normalisation)

@@ -20,6 +20,7 @@ from eddymark.config.steppers import StepperName, find_stepper, longest_history
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.progress import Progress
 from eddymark.records import write_measured
+from eddymark.statistics.constraint_activity import with_activity
 from eddymark.statistics.cost import measure_memory
 from eddymark.statistics.measure import Window, measure, measure_errors, measure_scales, unrelated_trajectories
 from eddymark.statistics.profiles import measure_layers
@@ -63,7 +64,8 @@ def run(
     the modes beyond the common ones zero.
 
     `constraint_activity` is the share of the resolved shells which a stepper's constraint rescales. It does so on
-    every step: the definition of the flow holds the energy of these shells.
+    every step: the definition of the flow holds the energy of these shells. What constraints from training data did is
+    in the statistics, too (`statistics.constraint_activity`).
 
     What is measured goes into the job's record: `rollout_seconds`, and `peak_memory_bytes`, how much memory grew while
     the stepper was built and made its first outputs for all test states (`statistics.cost.measure_memory`) once more:
@@ -144,6 +146,9 @@ def run(
         if constrains:
             activity = np.full(len(runs), _rescaled_share(flow, grid))
             statistics = statistics.assign(constraint_activity=("trajectory", activity))
+        if made.activity is not None:
+            model = flow.surrogates[name.model or name.name]
+            statistics = with_activity(statistics, made.activity, [one.type for one in model.constraints])
         statistics = scored = statistics.assign_attrs(description)
     samples, paired = flow.validation.bootstrap_samples, flow.is_transient
     scores = score_table(scored, reference, seed=experiment.seed, samples=samples, paired=paired)

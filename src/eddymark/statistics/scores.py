@@ -145,6 +145,19 @@ _SURVIVAL = Score("surviving_fraction", "rollout", "1", lambda p, q: p["survived
 _ACTIVITY = Score("constraint_activity", "every step", "1", lambda p, q: p["constraint_activity"])
 
 
+def _constraint_scores(prediction: xr.Dataset) -> list[Score]:
+    """Return what constraints from reference data did on average: how often, and to how much of the energy."""
+
+    def score(statistic: str, variable: str, index: int) -> Score:
+        return Score(statistic, "rollout", "1", lambda p, q: p[variable][:, index])
+
+    scores = []
+    for index, name in enumerate(prediction["constraint"].values if "constraint" in prediction.coords else ()):
+        scores.append(score(f"{name}_activity", "mean_constrained_shells", index))
+        scores.append(score(f"{name}_changed_energy", "mean_constrained_energy", index))
+    return scores
+
+
 def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
     """Return the scores, in the order of the table.
 
@@ -236,6 +249,7 @@ def score_table(
     scores = definitions(reference, with_errors="relative_l2_error" in ours)
     if "constraint_activity" in ours:
         scores.append(_ACTIVITY)
+    scores += _constraint_scores(prediction)
     rows: list[list[object]] = []
     for score in scores:
         floors = score.evaluate(*halved) if score.is_distance else np.full(1, np.nan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ from eddymark.closures.build import build_closure
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.schema import LargeEddySimulation as LargeEddySimulationConfiguration
-from eddymark.config.steppers import StepperName, find_stepper, longest_history, solvers
+from eddymark.config.steppers import StepperName, find_stepper, solvers
 from eddymark.errors import EddymarkError
 from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
@@ -24,14 +23,16 @@ from eddymark.operators.axes import Axis
 from eddymark.operators.build import build_operator
 from eddymark.randomness import generator
 from eddymark.solvers.time_integration import TimeIntegration
-from eddymark.stepping.controls import ConstrainedNoise, MatchedNoise, Persistence
+from eddymark.stepping.build_controls import build_control
+from eddymark.stepping.constraints import Constraints, build_constraints
 from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.known_physics import KnownPhysics
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.stepper import Stepper
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
-from eddymark.storage import load_weights, open_trajectories
+from eddymark.stepping.training_data import training_trajectories
+from eddymark.storage import load_weights
 
 AnyStepper = TypeVar("AnyStepper", bound=TrainableStepper)
 
@@ -178,10 +179,18 @@ def _assemble(
     if surrogate.compile:
         operator.compile()
     autocast = torch.bfloat16 if surrogate.autocast == "bfloat16" else None
+    constraints = build_constraints(surrogate, solver, flow.configuration.forcing)
     if surrogate.kind == "hybrid":
         assert surrogate.solver is not None
         simulation = build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
-        return Hybrid(simulation, operator=operator, static_fields=static, autocast=autocast)
+        return Hybrid(
+            simulation,
+            operator=operator,
+            static_fields=static,
+            autocast=autocast,
+            exact_momentum="momentum" in surrogate.known_physics,
+            constraints=constraints,
+        )
     interval = flow.configuration.interval
     return Surrogate(
         operator,
@@ -192,7 +201,20 @@ def _assemble(
         outputs=surrogate.bundle,
         output=surrogate.output,
         autocast=autocast,
+        constraints=constraints,
     )
+
+
+def fit_constraints(constraints: Constraints, experiment: Experiment, flow_name: str, *, results: Path) -> None:
+    """Fit constraints to the training data of a flow, as they are fitted in training and for controls alike.
+
+    Arguments:
+        constraints: what is fitted.
+        experiment: the experiment.
+        flow_name: one of its flows.
+        results: root of the results, where the training data are.
+    """
+    constraints.fit(training_trajectories(split_files(experiment.flows[flow_name], flow_name, "train", results)))
 
 
 def _converted(module: nn.Module, *, dtype: torch.dtype, device: torch.device) -> nn.Module:
@@ -217,7 +239,14 @@ def build_stepper(experiment: Experiment, flow_name: str, folder: str, *, result
     """
     name = find_stepper(experiment.flows[flow_name], folder)
     if name.kind == "control":
-        return _control(experiment, flow_name, name.name, results=results)
+        flow = build_flow(experiment.flows[flow_name])
+        return build_control(
+            flow,
+            name,
+            solver=flow.solver(flow.coarse_grid, dtype=select_precision(experiment), device=select_device(experiment)),
+            files=split_files(flow.configuration, flow_name, "train", results),
+            random=generator(experiment.seed, flow_name, name.name),
+        )
     stepper = untrained_stepper(experiment, flow_name, folder, results=results)
     return _with_weights(stepper, name, results / flow_name)
 
@@ -274,43 +303,3 @@ def _with_weights(stepper: AnyStepper, name: StepperName, results: Path) -> AnyS
     if name.seed is not None:
         load_weights(results / "train" / name.name / f"seed{name.seed}" / "weights.safetensors", stepper)
     return stepper
-
-
-def _control(experiment: Experiment, flow_name: str, name: str, *, results: Path) -> Stepper:
-    """A control; whatever it imitates comes from training data."""
-    configuration = experiment.flows[flow_name]
-    interval = configuration.interval
-    if name == "persistence":
-        return Persistence(interval)
-    device, dtype = select_device(experiment), select_precision(experiment)
-    flow = build_flow(configuration)
-    solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
-    random = generator(experiment.seed, flow_name, name)
-    # What is imitated changes with time in a transient flow, counted from the state at which all rollouts start.
-    first = longest_history(configuration) - 1 if configuration.is_transient else 0
-    trajectories = _training_trajectories(split_files(configuration, flow_name, "train", results), first)
-    states = (one.to(device=device, dtype=dtype) for one in trajectories)
-    if name == "matched_noise":
-        spectra = _average(
-            (solver.space.energy_spectrum(solver.space.to_spectral(one)) for one in states), configuration.is_transient
-        )
-        return MatchedNoise(spectra=spectra, space=solver.space, interval=interval, random=random)
-    physics = KnownPhysics(solver, interval)
-    learned = (one[1:] - solver.space.to_physical(physics.free(one[:-1])) for one in states)
-    squares = _average((one.square().flatten(1).mean(dim=1) for one in learned), configuration.is_transient)
-    return ConstrainedNoise(physics, amplitudes=squares.sqrt().tolist(), interval=interval, random=random)
-
-
-def _training_trajectories(files: Sequence[Path], first: int) -> Iterator[Tensor]:
-    """Yield the trajectories of some files one by one from output `first` on, `(time, component, *grid)`."""
-    for file in files:
-        for trajectory in open_trajectories(file)["velocity"]:
-            yield torch.as_tensor(trajectory[first:].to_numpy())
-
-
-def _average(values: Iterable[Tensor], at_each_output: bool) -> Tensor:
-    """Return the mean over trajectories of `(time, ...)`: `(time, ...)`, or over all outputs, too: `(1, ...)`."""
-    total, count = torch.zeros(()), 0
-    for one in values:
-        total, count = total + (one if at_each_output else one.mean(dim=0, keepdim=True)), count + 1
-    return total / count

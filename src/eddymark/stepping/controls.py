@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from eddymark.grid import SpectralSpace
+from eddymark.stepping.constraints import Constraints
 from eddymark.stepping.known_physics import KnownPhysics
 
 
@@ -72,6 +73,7 @@ class ConstrainedNoise:
             for all later outputs.
         interval: time between outputs, flow units.
         random: stream of the noise.
+        constraints: what acts after the known physics and comes from reference data, if anything does.
     """
 
     history = 1
@@ -83,8 +85,10 @@ class ConstrainedNoise:
         amplitudes: Sequence[float],
         interval: float,
         random: np.random.Generator,
+        constraints: Constraints | None = None,
     ) -> None:
         self.output = 0
+        self.constraints = constraints
         self.known_physics = known_physics
         self.amplitudes = amplitudes
         self.interval = interval
@@ -99,7 +103,8 @@ class ConstrainedNoise:
         """Return the next output."""
         noise = solenoidal_noise(self.known_physics.space, past[:, -1], self.random)
         amplitude = self.amplitudes[min(max(self.output - 1, 0), len(self.amplitudes) - 1)]
-        return self.known_physics(past[:, -1], amplitude * noise)
+        made = self.known_physics(past[:, -1], amplitude * noise)
+        return made if self.constraints is None else self.constraints(made)
 
 
 def solenoidal_noise(space: SpectralSpace, like: Tensor, random: np.random.Generator) -> Tensor:

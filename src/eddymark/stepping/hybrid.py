@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from eddymark.stepping.constraints import Constraints
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.trainable import TrainableStepper, evaluated, root_mean_square
 
@@ -22,6 +23,8 @@ class Hybrid(TrainableStepper):
         operator: `(batch, 2 d + static, *grid)` → `(batch, d, *grid)`.
         static_fields: fields the network must see besides the state, `(static, *grid)`.
         autocast: precision of products inside the operator; the LES keeps that of the state.
+        exact_momentum: whether the correction leaves the mean flow as the LES makes it.
+        constraints: what acts on each output in the end and comes from reference data, if anything does.
 
     Source: Um et al. (2020), Solver-in-the-loop, NeurIPS 33.
     """
@@ -38,11 +41,14 @@ class Hybrid(TrainableStepper):
         operator: nn.Module,
         static_fields: Tensor,
         autocast: torch.dtype | None = None,
+        exact_momentum: bool = False,
+        constraints: Constraints | None = None,
     ) -> None:
-        super().__init__(interval=simulation.interval, history=1)
+        super().__init__(interval=simulation.interval, history=1, constraints=constraints)
         self.simulation = simulation
         self.operator = operator
         self.autocast = autocast
+        self.exact_momentum = exact_momentum
         self.register_buffer("static_fields", static_fields, persistent=False)
         for name in ("state_scale", "change_scale", "correction_scale"):
             self.register_buffer(name, static_fields.new_ones(()))
@@ -61,12 +67,12 @@ class Hybrid(TrainableStepper):
         features = [simulated / self.state_scale, (simulated - past[:, -1]) / self.change_scale]
         if len(self.static_fields):
             features.append(self.static_fields.expand(len(past), *self.static_fields.shape))
-        corrected = simulated + self.correction_scale * evaluated(
-            self.operator, torch.cat(features, dim=1), self.autocast
-        )
+        correction = self.correction_scale * evaluated(self.operator, torch.cat(features, dim=1), self.autocast)
         solver = self.simulation.solver
-        spectrum = solver.space.project(solver.space.to_spectral(corrected))
-        return solver.space.to_physical(solver.forcing.constrain(spectrum))
+        if self.exact_momentum:
+            correction = correction - correction.mean(dim=solver.space.axes, keepdim=True)
+        spectrum = solver.space.project(solver.space.to_spectral(simulated + correction))
+        return self.constrained(solver.space.to_physical(solver.forcing.constrain(spectrum)))
 
     @property
     def constrains(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from eddymark.checkpoints import Checkpoints
 from eddymark.mapped import mapped_tensor
+from eddymark.stepping.constraints import Constraints
 from eddymark.stepping.stepper import Stepper, TimeDependent, next_outputs
 
 BLOW_UP = 100.0
@@ -41,10 +42,13 @@ class Rollout:
         velocity: what is kept of each output, `(batch, steps + 1, component, *grid)`, initial state first, NaN after a
             failure.
         failures: what went wrong; empty if nothing did.
+        activity: what constraints from reference data did to each output, `(batch, steps, constraint, 2)` (see
+            `statistics.constraint_activity`), NaN after a failure; None for a stepper without such.
     """
 
     velocity: Tensor
     failures: list[Failure] = field(default_factory=list)
+    activity: Tensor | None = None
 
 
 def rollout(
@@ -88,22 +92,30 @@ def rollout(
     alive = list(range(batch))
     failures: list[Failure] = []
     random: np.random.Generator | None = getattr(stepper, "random", None)
+    constraints: Constraints | None = getattr(stepper, "constraints", None)
+    activity = None
+    if constraints is not None:
+        activity = first.new_full((batch, steps, len(constraints.names), 2), torch.nan)
     done = 0
     if checkpoints is not None and (found := checkpoints.load()) is not None:
         done, alive = found.done, found.facts["alive"]
         past = found.state["past"].to(initial.device)
         for step, states in enumerate(found.parts["velocity"], 1):
             velocity[:, step] = states.to(velocity)
+        if activity is not None:
+            for step, values in enumerate(found.parts["activity"]):
+                activity[:, step] = values.to(activity)
         failures = [Failure(**failure) for failure in found.facts["failures"]]
         if random is not None:
             random.bit_generator.state = found.facts["random"]
     ahead: list[Tensor] = []
+    acted: list[Tensor] = []
     with torch.inference_mode():
         for step in range(done + 1, steps + 1):
             if isinstance(stepper, TimeDependent):
                 stepper.output = step
             if not ahead:
-                ahead = next_outputs(stepper, past)
+                ahead, acted = _made(stepper, past, constraints)
             output = ahead.pop(0)
             mean_square = output.flatten(1).square().mean(dim=1)
             finite = torch.isfinite(mean_square)
@@ -114,12 +126,15 @@ def rollout(
                     failures.append(Failure(trajectory=alive[position], step=step, cause=cause))
                 alive = [index for index, good in zip(alive, sane.tolist(), strict=True) if good]
                 output, past, ahead = output[sane], past[sane], [later[sane] for later in ahead]
+                acted = [one[sane] for one in acted]
             if not alive:
                 velocity[:, step:] = torch.nan
                 break
             if len(alive) < batch:
                 velocity[:, step] = torch.nan
             velocity[alive, step] = output if keep is None else keep(output)
+            if activity is not None:
+                activity[alive, step - 1] = acted.pop(0)
             # In one piece of memory, as it comes out of a checkpoint: sums over another layout round differently.
             past = torch.cat([past[:, 1:], output.unsqueeze(1)], dim=1).contiguous()
             if progress is not None:
@@ -128,11 +143,29 @@ def rollout(
                 checkpoints.save(
                     step,
                     state={"past": past},
-                    parts={"velocity": velocity[:, 1 : step + 1].unbind(dim=1)},
+                    parts=_parts(velocity[:, 1 : step + 1], activity),
                     facts={
                         "alive": alive,
                         "failures": [asdict(failure) for failure in failures],
                         "random": None if random is None else random.bit_generator.state,
                     },
                 )
-    return Rollout(velocity=velocity, failures=failures)
+    return Rollout(velocity=velocity, failures=failures, activity=activity)
+
+
+def _made(stepper: Stepper, past: Tensor, constraints: Constraints | None) -> tuple[list[Tensor], list[Tensor]]:
+    """Return what one call of a stepper gives, and what its constraints did to each output."""
+    if constraints is None:
+        return next_outputs(stepper, past), []
+    acted: list[Tensor] = []
+    constraints.activity = acted
+    try:
+        return next_outputs(stepper, past), acted
+    finally:
+        constraints.activity = None
+
+
+def _parts(velocity: Tensor, activity: Tensor | None) -> dict[str, Sequence[Tensor]]:
+    """Return what a checkpoint holds of the outputs made so far."""
+    parts: dict[str, Sequence[Tensor]] = {"velocity": velocity.unbind(dim=1)}
+    return parts if activity is None else parts | {"activity": activity[:, : velocity.shape[1]].unbind(dim=1)}

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from eddymark.stepping.constraints import Constraints
 from eddymark.stepping.known_physics import KnownPhysics
 from eddymark.stepping.trainable import TrainableStepper, evaluated, root_mean_square
 
@@ -20,8 +21,8 @@ class Surrogate(TrainableStepper):
 
     K is the known physics (exact decay, steady force, incompressibility, held shells, mean flow), or plainly u + N; C
     are those parts of it which act on a state whatever the one before (incompressibility, held shells, mean flow). The
-    network is called once per bundle, the known physics once per output. One scale serves all components, so that the
-    symmetries between them are kept.
+    network is called once per bundle, the known physics, and constraints after it, once per output. One scale serves
+    all components, so that the symmetries between them are kept.
 
     Arguments:
         operator: `(batch, history · d + static, *grid)` → `(batch, outputs · d, *grid)`.
@@ -32,6 +33,7 @@ class Surrogate(TrainableStepper):
         outputs: n.
         output: what the operator gives.
         autocast: precision of products inside the operator; the known physics keeps that of the state.
+        constraints: what acts on each output after the known physics and comes from reference data, if anything does.
 
     Source: bundles: Brandstetter, Worrall & Welling (2022), Message Passing Neural PDE Solvers, ICLR, section 3.1;
     there, increments count from the last known state instead of from each other.
@@ -52,8 +54,9 @@ class Surrogate(TrainableStepper):
         outputs: int = 1,
         output: Literal["increment", "direct"] = "increment",
         autocast: torch.dtype | None = None,
+        constraints: Constraints | None = None,
     ) -> None:
-        super().__init__(interval=interval, history=history, outputs=outputs)
+        super().__init__(interval=interval, history=history, outputs=outputs, constraints=constraints)
         self.operator = operator
         self.known_physics = known_physics
         self.output = output
@@ -95,10 +98,12 @@ class Surrogate(TrainableStepper):
     def _next(self, velocity: Tensor, learned: Tensor) -> Tensor:
         """Return the state one interval after another one, `(batch, d, *grid)`."""
         if self.output == "direct":
-            return learned if self.known_physics is None else self.known_physics.constrain(velocity, learned)
-        if self.known_physics is None:
-            return velocity + learned
-        return self.known_physics(velocity, learned)
+            made = learned if self.known_physics is None else self.known_physics.constrain(velocity, learned)
+        elif self.known_physics is None:
+            made = velocity + learned
+        else:
+            made = self.known_physics(velocity, learned)
+        return self.constrained(made)
 
     @property
     def constrains(self) -> bool:

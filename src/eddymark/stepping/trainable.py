@@ -7,6 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from eddymark.stepping.constraints import Constraints
+
 
 class TrainableStepper(nn.Module):
     """A stepper with parameters: a surrogate, a hybrid, or a LES whose closure is fitted.
@@ -15,13 +17,17 @@ class TrainableStepper(nn.Module):
         interval: time between outputs, flow units.
         history: number of past outputs needed.
         outputs: number of outputs that a call gives.
+        constraints: what acts on each output and comes from reference data, if anything does.
     """
 
-    def __init__(self, *, interval: float, history: int, outputs: int = 1) -> None:
+    def __init__(
+        self, *, interval: float, history: int, outputs: int = 1, constraints: Constraints | None = None
+    ) -> None:
         super().__init__()
         self.interval = interval
         self.history = history
         self.outputs = outputs
+        self.constraints = constraints
 
     @abstractmethod
     def forward(self, past: Tensor) -> Tensor:
@@ -29,6 +35,10 @@ class TrainableStepper(nn.Module):
 
     def fit_scales(self, windows: Tensor) -> None:
         """Fit the constants of normalisation to training windows `(n, history + 1, component, *grid)`."""
+
+    def constrained(self, velocity: Tensor) -> Tensor:
+        """Return an output as its constraints leave it, `(batch, component, *grid)`."""
+        return velocity if self.constraints is None else self.constraints(velocity)
 
     @property
     def constrains(self) -> bool:

@@ -60,10 +60,11 @@ def cost_and_accuracy(view: View) -> Figure:
     names = enumeration([row.name for row in front]) or "nobody"
     lost = [row.name for row in rows if not math.isfinite(row[SPECTRUM].value)]
     missing = f" Without a spectrum, because they blew up: {enumeration(lost)}." if lost else ""
+    matched = ", or are matched by noise through their constraints" if any(row.noise for row in rows) else ""
     caption = (
         "Lower left is better; bars are 95 % intervals; hollow symbols lost at least one rollout, or resolve fewer "
-        "shells, and are not ranked. On the Pareto front (grey steps, right), where no other model is both cheaper and "
-        f"more accurate: {names}.{missing}{view.failures_note}"
+        f"shells{matched}, and are not ranked. On the Pareto front (grey steps, right), where no other model is both "
+        f"cheaper and more accurate: {names}.{missing}{view.failures_note}"
     )
     return Figure(
         "cost",
@@ -75,6 +76,7 @@ def cost_and_accuracy(view: View) -> Figure:
 
 
 def _scatter(axes: matplotlib.axes.Axes, view: View, points: list[tuple[Standing, Estimate]]) -> None:
+    ranked = {row.name for row in rank(view.standings, SPECTRUM)}
     for row, cost in points:
         error = row[SPECTRUM]
         if not (math.isfinite(cost.value) and math.isfinite(error.value)):
@@ -89,7 +91,7 @@ def _scatter(axes: matplotlib.axes.Axes, view: View, points: list[tuple[Standing
             yerr=vertical,
             ecolor=style.colour,
             elinewidth=0.9,
-            markerfacecolor=style.colour if row.comparable else "white",
+            markerfacecolor=style.colour if row.name in ranked else "white",
             zorder=2,
             **style.point,
         )

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from eddymark.report.collect import FlowResults, StepperResults
+from eddymark.report.constraints import MARK
 from eddymark.report.standings import COMPETING, SPECTRUM, Standing, rank
 from eddymark.report.style import Style, Styles
 from eddymark.report.text import KINDS
@@ -83,8 +84,9 @@ class View:
         return next((stepper for stepper in self.flow.steppers if stepper.name == name), None)
 
     def label(self, stepper: StepperResults | Standing) -> str:
-        """Return the legend entry of a stepper, marked if some of its rollouts failed."""
-        return f"{label(stepper)} †" if self.standing(stepper.name).has_failures else label(stepper)
+        """Return the legend entry of a stepper, marked if it is constrained and if some of its rollouts failed."""
+        row = self.standing(stepper.name)
+        return f"{label(stepper)}{f' {MARK}' * bool(row.activities)}{' †' * row.has_failures}"
 
     @property
     def chance_error(self) -> float:
@@ -95,9 +97,11 @@ class View:
     @property
     def failures_note(self) -> str:
         """A sentence for captions of figures with averages over rollouts."""
-        marked = any(row.has_failures for row in self.standings)
         note = " † Rollouts failed: those that blew up are left out, those that only left the range of DNS are not."
-        return note if marked else ""
+        constrained = f" {MARK} Constraints from reference data act on its outputs."
+        return note * any(row.has_failures for row in self.standings) + constrained * any(
+            row.activities for row in self.standings
+        )
 
     @property
     def seeds_note(self) -> str:
