@@ -20,6 +20,7 @@ from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
 from eddymark.operators.axes import Axis
+from eddymark.operators.boosted import BoostedOperator
 from eddymark.operators.build import build_operator
 from eddymark.randomness import generator
 from eddymark.solvers.time_integration import TimeIntegration
@@ -161,21 +162,9 @@ def _assemble(
     if surrogate.kind == "les":
         assert surrogate.solver is not None
         return build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
-    assert surrogate.operator is not None
     solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
     static = flow.static_fields(solver.space)
-    dimension = flow.coarse_grid.dimension
-    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
-    operator = build_operator(
-        surrogate.operator.type,
-        surrogate.operator.arguments,
-        in_channels=frames * dimension + len(static),
-        out_channels=surrogate.bundle * dimension,
-        dimension=dimension,
-        axes=[Axis(side) for side in flow.coarse_grid.sides],
-        points=flow.coarse_grid.points,
-    )
-    operator = _converted(operator, dtype=dtype, device=device)
+    operator = _converted(_network(flow, model, statics=len(static)), dtype=dtype, device=device)
     if surrogate.compile:
         operator.compile()
     autocast = torch.bfloat16 if surrogate.autocast == "bfloat16" else None
@@ -215,6 +204,27 @@ def fit_constraints(constraints: Constraints, experiment: Experiment, flow_name:
         results: root of the results, where the training data are.
     """
     constraints.fit(training_trajectories(split_files(experiment.flows[flow_name], flow_name, "train", results)))
+
+
+def _network(flow: Flow, model: str, *, statics: int) -> nn.Module:
+    """Return the network of a surrogate or a hybrid, which sees so many static fields, with what it boosts."""
+    surrogate = flow.configuration.surrogates[model]
+    assert surrogate.operator is not None
+    dimension = flow.coarse_grid.dimension
+    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
+    out_channels = surrogate.bundle * dimension
+    operator = build_operator(
+        surrogate.operator.type,
+        surrogate.operator.arguments,
+        in_channels=frames * dimension + statics + (out_channels if surrogate.boosts else 0),
+        out_channels=out_channels,
+        dimension=dimension,
+        axes=[Axis(side) for side in flow.coarse_grid.sides],
+        points=flow.coarse_grid.points,
+    )
+    if surrogate.boosts is None:
+        return operator
+    return BoostedOperator(_network(flow, surrogate.boosts, statics=statics), operator)
 
 
 def _converted(module: nn.Module, *, dtype: torch.dtype, device: torch.device) -> nn.Module:

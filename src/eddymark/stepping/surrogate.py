@@ -106,6 +106,11 @@ class Surrogate(TrainableStepper):
         return self.constrained(made)
 
     @property
+    def output_scale(self) -> Tensor:
+        """What the output of the operator is multiplied by."""
+        return self.increment_scale
+
+    @property
     def constrains(self) -> bool:
         """Whether the known physics rescales held shells."""
         return self.known_physics is not None and self.known_physics.constrains
