@@ -72,6 +72,36 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
         ),
         (
             FNO,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 4, "unroll": 2}]},
+            "objective.curriculum.0.all_to_all: expected nothing in a stage that unrolls (nothing is fed back), "
+            "found 4",
+        ),
+        (
+            FNO,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 21}]},
+            "objective.curriculum.0.all_to_all: expected at most 20 intervals (a training stretch less the history), "
+            "found 21",
+        ),
+        (
+            FNO,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 4}], "bundle": 2},
+            "objective.curriculum.0.all_to_all: expected nothing with a bundle (a lead time is that of one output), "
+            "found 4",
+        ),
+        (
+            FNO,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 4}], "augmentation.input_noise": 0.1},
+            "objective.curriculum.0.all_to_all: expected nothing with input_noise (states are inputs and targets), "
+            "found 4",
+        ),
+        (
+            HYBRID,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 4}]},
+            "objective.curriculum.0.all_to_all: expected nothing with kind hybrid (its solver's steps are of one "
+            "interval), found 4",
+        ),
+        (
+            FNO,
             {"schedule.selection_length": 8},
             "schedule.selection_length: expected no length without select_by: spectrum, found 8.0",
         ),
@@ -228,6 +258,11 @@ def refusals(folder: Path, models: dict[str, Any]) -> list[str]:
         (
             {"base": "fno", "boosts": "fno", "seeds": [0, 2]},
             "seeds: expected seeds with which fno, which it boosts, is trained [0, 1], found 2",
+        ),
+        (
+            {"base": "fno", "boosts": "fno", "objective": {"curriculum": [{"start": 0, "all_to_all": 2}]}},
+            "surrogates.second.boosts: expected a surrogate without all_to_all, in one without (sums have no lead "
+            "time), found 'fno'",
         ),
         (
             {"base": "fitted_viscosity", "boosts": "fitted_viscosity"},

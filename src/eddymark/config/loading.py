@@ -84,8 +84,8 @@ def _boosted(folder: Path, name: str) -> str | None:
     Raises:
         ConfigurationError: if the file cannot be read.
     """
-    name = read_document(folder / f"{name}.yaml").value.get("boosts")
-    return name if isinstance(name, str) and (folder / f"{name}.yaml").exists() else None
+    boosted = read_document(folder / f"{name}.yaml").value.get("boosts")
+    return boosted if isinstance(boosted, str) and (folder / f"{boosted}.yaml").exists() else None
 
 
 def source_files(files: Sequence[Path]) -> list[str]:

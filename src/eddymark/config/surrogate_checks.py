@@ -38,6 +38,7 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
     yield from _check_selection((*path, "schedule"), surrogate.schedule, flow)
     yield from _check_objective((*path, "objective"), surrogate.objective, flow)
     yield from _check_constraints((*path, "constraints"), surrogate, flow)
+    yield from _check_lead_times(path, surrogate)
     if surrogate.kind != "surrogate":
         for key, reason in _OF_SURROGATES.items():
             default, value = Surrogate.model_fields[key].default, getattr(surrogate, key)
@@ -51,7 +52,7 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
         expected = f"parts that act on a state whatever the one before, with output direct ({_constraints(flow)})"
         yield Problem((*path, "known_physics"), expected, show(acting[0]))
     for index, stage in enumerate(surrogate.objective.curriculum):
-        if stage.unroll % surrogate.bundle:
+        if stage.all_to_all is None and stage.unroll % surrogate.bundle:
             expected = f"a multiple of bundle ({surrogate.bundle})"
             yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
 
@@ -126,10 +127,32 @@ def _check_boosting(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
             value = (show(wanted), show(found)) if simple else ("the same", "another")
             yield Problem((*path, key), f"{value[0]} as in {name}, which it boosts", value[1])
             return
+    for model in (first, surrogate):
+        if model.objective.lead_times is not None:
+            yield Problem(where, "a surrogate without all_to_all, in one without (sums have no lead time)", show(name))
+            return
     missing = [seed for seed in surrogate.seeds if seed not in first.seeds]
     if missing:
         expected = f"seeds with which {name}, which it boosts, is trained {show(first.seeds)}"
         yield Problem((*path, "seeds"), expected, show(missing[0]))
+
+
+def _check_lead_times(path: Path, surrogate: Surrogate) -> Iterator[Problem]:
+    """Check that training over all lead times has a network that can be asked for them, and true states as inputs."""
+    for index, stage in enumerate(surrogate.objective.curriculum):
+        where = (*path, "objective", "curriculum", index, "all_to_all")
+        if stage.all_to_all is None:
+            continue
+        if surrogate.kind != "surrogate":
+            expected = f"nothing with kind {surrogate.kind} (its solver's steps are of one interval)"
+            yield Problem(where, expected, show(stage.all_to_all))
+        if surrogate.bundle > 1:
+            yield Problem(where, "nothing with a bundle (a lead time is that of one output)", show(stage.all_to_all))
+        if stage.unroll > 1:
+            yield Problem(where, "nothing in a stage that unrolls (nothing is fed back)", show(stage.all_to_all))
+        if surrogate.augmentation.input_noise > 0:
+            expected = "nothing with input_noise (states are inputs and targets)"
+            yield Problem(where, expected, show(stage.all_to_all))
 
 
 def _constrains(part: str, flow: Flow) -> bool:

@@ -93,7 +93,8 @@ def run(
         Windows(split_files(configuration, flow_name, "validation", results), dtype=dtype),
         validation_steps=_outputs(schedule.validation_length, configuration),
     )
-    scaled = windows.spread(stepper.history + 1, most=SCALE_WINDOWS).to(device)
+    lead_times = surrogate.objective.lead_times or 1
+    scaled = windows.spread(stepper.history + lead_times, most=SCALE_WINDOWS).to(device)
     if surrogate.boosts is None:
         with torch.no_grad():
             stepper.fit_scales(scaled)

@@ -21,7 +21,7 @@ from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
 from eddymark.operators.axes import Axis
 from eddymark.operators.boosted import BoostedOperator
-from eddymark.operators.build import build_operator
+from eddymark.operators.build import build_operator, require_lead_time
 from eddymark.randomness import generator
 from eddymark.solvers.time_integration import TimeIntegration
 from eddymark.stepping.build_controls import build_control
@@ -191,6 +191,7 @@ def _assemble(
         output=surrogate.output,
         autocast=autocast,
         constraints=constraints,
+        lead_times=surrogate.objective.lead_times,
     )
 
 
@@ -222,6 +223,8 @@ def _network(flow: Flow, model: str, *, statics: int) -> nn.Module:
         axes=[Axis(side) for side in flow.coarse_grid.sides],
         points=flow.coarse_grid.points,
     )
+    if surrogate.objective.lead_times is not None:
+        require_lead_time(surrogate.operator.type, operator)
     if surrogate.boosts is None:
         return operator
     return BoostedOperator(_network(flow, surrogate.boosts, statics=statics), operator)

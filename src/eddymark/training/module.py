@@ -23,10 +23,11 @@ from eddymark.grid import SpectralSpace
 from eddymark.statistics.errors import relative_l2_error
 from eddymark.statistics.spectra import spectrum_error
 from eddymark.stepping.rollout import BLOW_UP, rollout
+from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
-from eddymark.training.objective import unrolled_loss
+from eddymark.training.objective import all_to_all_loss, unrolled_loss
 from eddymark.training.spectral_normalisation import iterate
-from eddymark.training.windows import unroll_at
+from eddymark.training.windows import stage_at, unroll_at
 
 AVERAGE_ITERATIONS = 15
 """Power iterations for the bounds on the averaged weights before each validation."""
@@ -129,12 +130,11 @@ class Training(lightning.LightningModule):
         # For each step, as loaders draw numbers at other times in a resumed training; and a stream of its own for each
         # process: their parts of a batch must not share random numbers.
         torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
-        loss = unrolled_loss(
-            self.stepper,
-            window,
-            objective=self.objective,
-            space=self.space,
-        )
+        if stage_at(self.objective, self.global_step, self.schedule.steps).all_to_all is None:
+            loss = unrolled_loss(self.stepper, window, objective=self.objective, space=self.space)
+        else:
+            assert isinstance(self.stepper, Surrogate)
+            loss = all_to_all_loss(self.stepper, window, objective=self.objective, space=self.space)
         self._losses.append(loss.detach())
         return loss
 
