@@ -261,8 +261,7 @@ def refusals(folder: Path, models: dict[str, Any]) -> list[str]:
         ),
         (
             {"base": "fno", "boosts": "fno", "objective": {"curriculum": [{"start": 0, "all_to_all": 2}]}},
-            "surrogates.second.boosts: expected a surrogate without all_to_all, in one without (sums have no lead "
-            "time), found 'fno'",
+            "boosts: expected a surrogate without all_to_all, in one without (sums have no lead time), found 'fno'",
         ),
         (
             {"base": "fitted_viscosity", "boosts": "fitted_viscosity"},

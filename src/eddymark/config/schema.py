@@ -181,7 +181,7 @@ class Surrogate(Model):
     """surrogate: parts of the physics that are exact, the network learns the rest; true: the default, false: none."""
     constraints: tuple[Constraint, ...] = ()
     """surrogate and hybrid: what acts on each output and comes from the training data, in this order."""
-    autocast: Literal["bfloat16"] | None = None
+    autocast: Literal["bfloat16", "float16"] | None = None
     """surrogate and hybrid: precision of products inside the network; default: the experiment's."""
     compile: bool = False
     """surrogate and hybrid: compile the network with torch.compile."""

@@ -34,6 +34,9 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
             yield Problem((*path, key), "nothing with kind les (it has no network)", show(getattr(surrogate, key)))
     if surrogate.kind == "les" and surrogate.schedule.spectral_normalisation is not None:
         yield Problem((*path, "schedule", "spectral_normalisation"), "nothing with kind les (it has no network)", "one")
+    if surrogate.autocast == "float16" and surrogate.parallel.strategy == "fsdp":
+        expected = "bfloat16 or nothing with strategy fsdp (the scale of the gradients would not be that of all parts)"
+        yield Problem((*path, "autocast"), expected, "'float16'")
     yield from _check_boosting(path, surrogate, flow)
     yield from _check_selection((*path, "schedule"), surrogate.schedule, flow)
     yield from _check_objective((*path, "objective"), surrogate.objective, flow)

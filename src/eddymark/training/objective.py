@@ -74,7 +74,7 @@ def all_to_all_loss(stepper: Surrogate, window: Tensor, *, objective: Objective,
         objective: distances and weights.
         space: spectral space of the grid; needed by distances of spectra.
 
-    Source: Herde et al. (2024), Poseidon: Efficient Foundation Models for PDEs, NeurIPS 37, section 2.
+    Source: Herde et al. (2024), Poseidon: Efficient Foundation Models for PDEs, NeurIPS 37 (all2all training).
     """
     history = stepper.history
     intervals = window.shape[1] - history
