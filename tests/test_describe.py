@@ -11,7 +11,7 @@ from eddymark.cli import main
 from eddymark.config import load_experiment
 from eddymark.describe import complete
 from eddymark.errors import EddymarkError
-from tests.small_experiment import write_experiment
+from tests.small_experiment import ABSENT, write_experiment
 
 
 @pytest.fixture
@@ -49,6 +49,31 @@ def test_a_surrogate_of_the_experiment(config: Path, capsys: pytest.CaptureFixtu
     assert found["operations"].endswith("GFLOP per step and sample")
     assert "batch of 8" in text
     assert found["on 64 × 64"].startswith("output for the same smooth field differs by")
+
+
+def test_what_boosts_another_surrogate_counts_both(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    second = {"type": "convolutional", "arguments": {"width": 6, "layers": 2}}
+    files = (
+        ("flows/kolmogorov.yaml", "surrogates", {"hybrid": {}}),
+        ("surrogates/hybrid.yaml", "kind", "surrogate"),
+        ("surrogates/hybrid.yaml", "solver", ABSENT),
+        ("surrogates/hybrid.yaml", "boosts", "fno"),
+        ("surrogates/hybrid.yaml", "operator", second),
+    )
+    # In the folder, but not in the flow.
+    write_experiment(config, files[0])
+    first = rows(printed(capsys, "fno")[1])
+    write_experiment(config, ("flows/kolmogorov.yaml", "surrogates", {"fitted_viscosity": {}}), *files[1:])
+    code, text = printed(capsys, "hybrid")
+    assert code == 0, text
+    found = rows(text)
+    assert found["operator"].startswith("convolutional: ")
+    assert found["boosts"].startswith("fno, whose network is kept")
+    alone = int(first["parameters"].replace(" ", ""))
+    # Three channels as the first one has, and the two that it gives.
+    count = 5 * 9 * 6 + 6 + 6 * 9 * 2 + 2
+    assert int(found["parameters"].replace(" ", "")) == alone + count
+    assert float(found["operations"].split()[0]) > float(first["operations"].split()[0])
 
 
 def test_a_hybrid_and_a_fitted_closure(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

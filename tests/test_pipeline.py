@@ -36,11 +36,16 @@ def test_the_committed_pipeline_is_that_of_the_default_experiment(monkeypatch: p
     check_pipeline(described(Path("config", "config.yaml"))[1])
 
 
-@pytest.mark.parametrize("config", ["default", "small"])
+BOOSTED = ("flows/kolmogorov.yaml", "surrogates.boosted", {"base": "hybrid", "boosts": "hybrid"})
+
+
+@pytest.mark.parametrize("config", ["default", "small", "boosted"])
 def test_every_job_is_a_stage_that_reads_what_the_job_reads(
     config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = REPOSITORY / "config" / "config.yaml" if config == "default" else write_experiment(tmp_path / "config")
+    path = REPOSITORY / "config" / "config.yaml"
+    if config != "default":
+        path = write_experiment(tmp_path / "config", *([BOOSTED] if config == "boosted" else []))
     monkeypatch.chdir(tmp_path)
     jobs, content = described(path)
     stages = resolved(tmp_path, content)

@@ -97,6 +97,61 @@ def test_noise_through_constraints_waits_for_data_only_and_depends_on_the_constr
     assert "kolmogorov/validate/hybrid-noise" not in jobs
 
 
+BOOSTED = {
+    "kind": "surrogate",
+    "operator": {"type": "fno", "arguments": {"width": 8, "modes": 4}},
+    "boosts": "fno",
+    "schedule": {"steps": 100},
+}
+
+
+def with_boosted(folder: Path, *changes: tuple[str, str, Any]) -> Experiment:
+    """Return an experiment in which `another` boosts `boosted`, which boosts `fno`; in reverse order."""
+    models = {"another": BOOSTED | {"base": None, "boosts": "boosted"}, "boosted": BOOSTED | {"base": None}, "fno": {}}
+    return experiment(folder, (FLOW, "surrogates", models), *changes)
+
+
+def test_what_boosts_another_surrogate_is_trained_after_it_with_the_same_seed(tmp_path: Path) -> None:
+    jobs = plan(with_boosted(tmp_path, (FLOW, "surrogates.boosted.seeds", [1, 0])))
+    seen: set[str] = set()
+    for folder, job in jobs.items():
+        assert seen.issuperset(job.upstream), folder
+        seen.add(folder)
+    data = ["kolmogorov/generate/0", "kolmogorov/generate/1"]
+    for seed in (0, 1):
+        upstream = jobs[f"kolmogorov/train/boosted/seed{seed}"].upstream
+        assert list(upstream) == [*data, f"kolmogorov/train/fno/seed{seed}"]
+    assert list(jobs["kolmogorov/train/another/seed0"].upstream) == [*data, "kolmogorov/train/boosted/seed0"]
+    # All weights are in its own file.
+    assert list(jobs["kolmogorov/validate/boosted-seed1"].upstream) == [*data, "kolmogorov/train/boosted/seed1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ((FNO, "schedule.learning_rate", 2e-3), {"fno-seed0", "fno-seed1", "boosted-seed0", "another-seed0"}),
+        ((FLOW, "surrogates.boosted.schedule.steps", 200), {"boosted-seed0", "another-seed0"}),
+        ((FLOW, "surrogates.another.boosts", "fno"), {"another-seed0"}),
+    ],
+    ids=["first", "second", "what is boosted"],
+)
+def test_a_change_of_what_is_boosted_reruns_what_boosts_it(
+    tmp_path: Path, change: tuple[str, str, Any], expected: set[str]
+) -> None:
+    before, after = plan(with_boosted(tmp_path / "a")), plan(with_boosted(tmp_path / "b", change))
+    changed = {name for name in before if before[name].signature != after[name].signature}
+    trained = {f"kolmogorov/train/{name.replace('-', '/')}" for name in expected}
+    timed = {"kolmogorov/validate/cost"} if change[1].endswith("boosts") else set()
+    assert changed == trained | {f"kolmogorov/validate/{name}" for name in expected} | timed | {"report"}
+
+
+def test_the_sources_of_what_is_boosted_are_those_of_what_boosts_it(tmp_path: Path) -> None:
+    other = {"type": "unet", "arguments": {"width": 4, "levels": 2}}
+    folders = ["kolmogorov/train/boosted/seed0", "kolmogorov/validate/boosted-seed0"]
+    before, after = plan(with_boosted(tmp_path / "a")), plan(with_boosted(tmp_path / "b", (FNO, "operator", other)))
+    assert all(before[folder].sources != after[folder].sources for folder in folders)
+
+
 def test_a_fixed_time_step_is_not_measured(tmp_path: Path) -> None:
     jobs = plan(experiment(tmp_path, (FLOW, "large_eddy_simulations.smagorinsky.courant_number", 2.0)))
     assert "kolmogorov/train/smagorinsky/timestep" not in jobs

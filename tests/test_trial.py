@@ -108,6 +108,19 @@ def test_modes_that_do_not_fit_the_dimension_are_found(
     assert line.startswith(f"config/{FNO}: operator.arguments: expected an operator for input of shape (1, 3, 32, 32)")
 
 
+def test_what_is_wrong_with_a_network_is_not_said_again_for_what_boosts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator = {"type": "tno", "arguments": {"width": 10, "heads": 3}}
+    models = {"second": {"base": "fno", "boosts": "fno"}, "fno": {"operator": operator}}
+    write_experiment(tmp_path / "config", ("flows/kolmogorov.yaml", "surrogates", models))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["check"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "operator.arguments: expected arguments that tno accepts, found heads must" in line
+
+
 def test_the_console_script_finds_a_package_in_the_working_directory(tmp_path: Path) -> None:
     write_operator(tmp_path, "local_operators.Mixer", {"strength": 2.0})
     # Like the script that pip installs, and unlike `python -m`, -P leaves the working directory out of the path.

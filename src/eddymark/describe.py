@@ -17,6 +17,7 @@ from eddymark.config.findings import Finding, nearest_name, show
 from eddymark.config.loading import load_with_surrogate
 from eddymark.config.schema import Experiment, Flow, Surrogate
 from eddymark.errors import EddymarkError
+from eddymark.operators.boosted import BoostedOperator
 from eddymark.operators.cost import Memory, count_flops, measure_memory, weight_bytes
 from eddymark.operators.description import (
     OtherGrid,
@@ -107,9 +108,11 @@ def describe(experiment: Experiment, flow: str, name: str) -> list[Row]:
     if surrogate.constraints:
         types = ", ".join(constraint.type for constraint in surrogate.constraints)
         rows.append(("constraints", f"{types}, with energies of the training data"))
+    own = stepper.operator.second if isinstance(stepper.operator, BoostedOperator) else stepper.operator
     return [
         *rows,
-        ("operator", f"{surrogate.operator.type}: {summary(stepper.operator)}"),
+        ("operator", f"{surrogate.operator.type}: {summary(own)}"),
+        *_boosting(surrogate),
         *_parameters(stepper.operator),
         *_costs(stepper.operator, memory, channels, points, batch),
         *_behaviour(precise.operator, memory, channels, points, batch),
@@ -125,6 +128,14 @@ def _kind(surrogate: Surrogate) -> str:
     if surrogate.kind == "hybrid":
         return f"hybrid: LES (closure {closure}), then the network; what follows is the network's"
     return f"les: LES with fitted constants (closure {closure})"
+
+
+def _boosting(surrogate: Surrogate) -> Iterator[Row]:
+    if surrogate.boosts is not None:
+        yield (
+            "boosts",
+            f"{surrogate.boosts}, whose network is kept and called first; what follows is of the sum of both",
+        )
 
 
 def _parameters(module: nn.Module) -> Iterator[Row]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from eddymark.closures import CLOSURES
-from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrogate
-from eddymark.config.steppers import Solver, longest_history, solvers, stepper_names
+from eddymark.config.schema import Experiment, Flow, LargeEddySimulation
+from eddymark.config.steppers import Solver, StepperName, boosted_models, longest_history, solvers, stepper_names
 from eddymark.errors import EddymarkError
 from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
@@ -46,6 +46,7 @@ _STRUCTURE = {
     "history",
     "output",
     "bundle",
+    "boosts",
     "known_physics",
     "constraints",
     "autocast",
@@ -153,16 +154,23 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         used = types + _closure_types(solver.simulation)
         yield _job(tree, jobs, "timestep", name, folder, fragment, used, generated, item=key)
 
-    for stepper in stepper_names(flow):
+    def depth(stepper: StepperName) -> int:
+        return 0 if stepper.seed is None else len(boosted_models(flow, stepper.name))
+
+    # What is boosted comes first.
+    for stepper in sorted(stepper_names(flow), key=depth):
         section: Any = None
         used, needed = types, [*generated, *filter(None, [steps.get(stepper.name)])]
         if stepper.seed is not None:
             surrogate = flow.surrogates[stepper.name]
             section = surrogate.model_dump(mode="json", exclude={"seeds"})
-            used = types + _surrogate_types(surrogate)
+            used = types + _surrogate_types(flow, stepper.name)
             folder = f"{name}/train/{stepper.name}/seed{stepper.seed}"
             fragment = data | execution | {"model": section}
-            yield _job(tree, jobs, "train", name, folder, fragment, used, needed, item=stepper.name, seed=stepper.seed)
+            boosted = [f"{name}/train/{surrogate.boosts}/seed{stepper.seed}"] if surrogate.boosts else []
+            read = [*needed, *boosted]
+            yield _job(tree, jobs, "train", name, folder, fragment, used, read, item=stepper.name, seed=stepper.seed)
+            # All its weights are there, those of what it boosts included.
             needed = [*needed, folder]
         elif stepper.kind == "les":
             solver = solvers(flow)[stepper.name]
@@ -193,7 +201,7 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
     models = flow.model_dump(mode="json", include={"large_eddy_simulations", "alternative_grids"})
     models |= {"surrogates": timed}
     used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
-    used += [path for surrogate in flow.surrogates.values() for path in _surrogate_types(surrogate)]
+    used += [path for model in flow.surrogates for path in _surrogate_types(flow, model)]
     fragment = data | execution | models
     needed = [*generated, *steps.values()]
     yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, needed)
@@ -245,9 +253,9 @@ def _closure_types(simulation: LargeEddySimulation) -> list[str]:
     return [CLOSURES[simulation.closure.type]]
 
 
-def _surrogate_types(surrogate: Surrogate) -> list[str]:
-    """Return the dotted paths of the operator and of the closure that a surrogate uses."""
-    types = [] if surrogate.solver is None else _closure_types(surrogate.solver)
-    if surrogate.operator is not None:
-        types.append(OPERATORS.get(surrogate.operator.type, surrogate.operator.type))
-    return types
+def _surrogate_types(flow: Flow, model: str) -> list[str]:
+    """Return the dotted paths of the operators and of the closure that a surrogate uses."""
+    used = [flow.surrogates[name] for name in (model, *boosted_models(flow, model))]
+    types = [path for one in used if one.solver is not None for path in _closure_types(one.solver)]
+    operators = [one.operator.type for one in used if one.operator is not None]
+    return types + [OPERATORS.get(operator, operator) for operator in operators]

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from eddymark.config.findings import Problem
 from eddymark.config.schema import Experiment
+from eddymark.config.steppers import boosted_models
 
 # Whatever needs torch is imported only when there is something to try.
 
@@ -48,20 +49,24 @@ def try_operators(experiment: Experiment) -> list[Problem]:
         experiment: an experiment with no other problem.
     """
     problems: list[Problem] = []
-    models = [(flow, model) for flow in experiment.flows for model in experiment.flows[flow].surrogates]
     on_processor = experiment.model_copy(update={"device": "cpu"})
-    for flow, model in models:
-        surrogate = experiment.flows[flow].surrogates[model]
-        if surrogate.operator is None:
-            continue
-        from eddymark.operators.build import OperatorError
-        from eddymark.stepping.build import trainable_stepper
+    for name, flow in experiment.flows.items():
+        # What is boosted comes first: what is wrong with it is said once, and not again for those which boost it.
+        failed: set[str] = set()
+        boosted = {model: boosted_models(flow, model) for model in flow.surrogates}
+        for model in sorted(boosted, key=lambda model: len(boosted[model])):
+            surrogate = flow.surrogates[model]
+            if surrogate.operator is None or failed & set(boosted[model]):
+                continue
+            from eddymark.operators.build import OperatorError
+            from eddymark.stepping.build import trainable_stepper
 
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                trainable_stepper(on_processor, flow, model, surrogate.seeds[0], results=None)
-        except OperatorError as error:
-            path = ("flows", flow, "surrogates", model, "operator", *error.problem.path)
-            problems.append(replace(error.problem, path=path))
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    trainable_stepper(on_processor, name, model, surrogate.seeds[0], results=None)
+            except OperatorError as error:
+                path = ("flows", name, "surrogates", model, "operator", *error.problem.path)
+                problems.append(replace(error.problem, path=path))
+                failed.add(model)
     return problems

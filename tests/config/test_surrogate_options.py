@@ -72,6 +72,36 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
         ),
         (
             FNO,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 4, "unroll": 2}]},
+            "objective.curriculum.0.all_to_all: expected nothing in a stage that unrolls (nothing is fed back), "
+            "found 4",
+        ),
+        (
+            FNO,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 21}]},
+            "objective.curriculum.0.all_to_all: expected at most 20 intervals (a training stretch less the history), "
+            "found 21",
+        ),
+        (
+            FNO,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 4}], "bundle": 2},
+            "objective.curriculum.0.all_to_all: expected nothing with a bundle (a lead time is that of one output), "
+            "found 4",
+        ),
+        (
+            FNO,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 4}], "augmentation.input_noise": 0.1},
+            "objective.curriculum.0.all_to_all: expected nothing with input_noise (states are inputs and targets), "
+            "found 4",
+        ),
+        (
+            HYBRID,
+            {"objective.curriculum": [{"start": 0, "all_to_all": 4}]},
+            "objective.curriculum.0.all_to_all: expected nothing with kind hybrid (its solver's steps are of one "
+            "interval), found 4",
+        ),
+        (
+            FNO,
             {"schedule.selection_length": 8},
             "schedule.selection_length: expected no length without select_by: spectrum, found 8.0",
         ),
@@ -192,3 +222,72 @@ def test_a_constrained_model_has_a_control_whose_name_is_its_own(tmp_path: Path)
         ConfigurationError, match=r"expected a name of its own, found one that clashes with surrogates.fno"
     ):
         load_experiment([path])
+
+
+def refusals(folder: Path, models: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the surrogates of a flow, without the file's name."""
+    path = write_experiment(folder / "config", ("flows/kolmogorov.yaml", "surrogates", models))
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiment([path])
+    return [str(finding).partition(": ")[2] for finding in caught.value.findings]
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (
+            {"base": "fno", "boosts": "fnoo"},
+            "boosts: expected another surrogate of the flow (fno), found 'fnoo'; did you mean fno?",
+        ),
+        (
+            {"base": "fno", "boosts": "second"},
+            "boosts: expected a surrogate that does not itself boost this one, found 'second'",
+        ),
+        (
+            {"base": "fno", "boosts": "hybrid"},
+            "kind: expected 'hybrid' as in hybrid, which it boosts, found 'surrogate'",
+        ),
+        (
+            {"base": "hybrid", "boosts": "hybrid", "solver": {"closure": {"type": "smagorinsky"}}},
+            "solver: expected the same as in hybrid, which it boosts, found another",
+        ),
+        (
+            {"base": "fno", "boosts": "fno", "history": 2},
+            "history: expected 1 as in fno, which it boosts, found 2",
+        ),
+        (
+            {"base": "fno", "boosts": "fno", "seeds": [0, 2]},
+            "seeds: expected seeds with which fno, which it boosts, is trained [0, 1], found 2",
+        ),
+        (
+            {"base": "fno", "boosts": "fno", "objective": {"curriculum": [{"start": 0, "all_to_all": 2}]}},
+            "boosts: expected a surrogate without all_to_all, in one without (sums have no lead time), found 'fno'",
+        ),
+        (
+            {"base": "fitted_viscosity", "boosts": "fitted_viscosity"},
+            "boosts: expected nothing with kind les (it has no network), found 'fitted_viscosity'",
+        ),
+    ],
+)
+def test_what_cannot_be_boosted(tmp_path: Path, model: dict[str, Any], line: str) -> None:
+    models = {"fno": {}, "hybrid": {}, "fitted_viscosity": {}, "second": model}
+    # A key that has come from a file of its own is named as it stands there.
+    assert [one.removeprefix("surrogates.second.") for one in refusals(tmp_path, models)] == [line]
+
+
+def test_surrogates_that_boost_each_other_are_refused(tmp_path: Path) -> None:
+    models = {"second": {"base": "fno", "boosts": "third"}, "third": {"base": "fno", "boosts": "second"}}
+    expected = "expected a surrogate that does not itself boost this one, found"
+    assert refusals(tmp_path, models) == [
+        f"surrogates.second.boosts: {expected} 'third'",
+        f"surrogates.third.boosts: {expected} 'second'",
+    ]
+
+
+def test_a_mistake_in_what_is_boosted_is_one_line(tmp_path: Path) -> None:
+    models = {
+        "fno": {"histori": 2},
+        "second": {"base": "fno", "boosts": "fno", "histori": 1},
+        "third": {"base": "hybrid", "kind": "surrogate", "solver": None, "boosts": "second"},
+    }
+    assert all("histori" in line for line in refusals(tmp_path, models))

@@ -83,11 +83,11 @@ def test_curriculum_switches_at_its_fraction_of_the_steps() -> None:
 
 def test_an_epoch_switches_in_the_middle_and_the_last_one_is_shorter(results: Path) -> None:
     data = batches(results)
-    assert [draw.unroll for draw in data.epoch(0)] == [1] * 10
-    assert [draw.unroll for draw in data.epoch(1)] == [3] * 10
-    assert [draw.unroll for draw in data.epoch(2)] == [3] * 5
+    assert [draw.outputs for draw in data.epoch(0)] == [1] * 10
+    assert [draw.outputs for draw in data.epoch(1)] == [3] * 10
+    assert [draw.outputs for draw in data.epoch(2)] == [3] * 5
     data.objective = Objective(curriculum=(CurriculumStage(start=0, unroll=1), CurriculumStage(start=0.6, unroll=2)))
-    assert [draw.unroll for draw in data.epoch(1)] == [1] * 5 + [2] * 5
+    assert [draw.outputs for draw in data.epoch(1)] == [1] * 5 + [2] * 5
     assert data[data.epoch(1)[4]].shape == (4, 3, 2, 12, 12)
     assert data[data.epoch(1)[5]].shape == (4, 4, 2, 12, 12)
 
@@ -111,7 +111,7 @@ def test_augmentation_repeats_for_equal_draws_and_differs_between_epochs(results
     data = batches(results, shifts=True)
     draw = data.epoch(0)[3]
     assert torch.equal(data[draw], batches(results, shifts=True)[draw])
-    later = type(draw)(epoch=1, unroll=draw.unroll, windows=draw.windows, positions=draw.positions)
+    later = type(draw)(epoch=1, outputs=draw.outputs, windows=draw.windows, positions=draw.positions)
     assert not torch.equal(data[draw], data[later])
     plain = batches(results)[draw]
     assert not torch.equal(data[draw], plain)

@@ -53,7 +53,8 @@ def load_experiment(files: Sequence[Path], further: FurtherCheck | None = None) 
 def load_with_surrogate(files: Sequence[Path], experiment: Experiment, name: str, flows: Sequence[str]) -> Experiment:
     """Load an experiment and add a surrogate of the folder `surrogates` to some flows which do not have it.
 
-    It is not to be trained there: validation rollouts are as short as they can be, so that they fit into any data.
+    What it boosts is added where it is missing, too. They are not to be trained there: validation rollouts are as short
+    as they can be, so that they fit into any data.
 
     Arguments:
         files: the files in the order of merging.
@@ -64,12 +65,27 @@ def load_with_surrogate(files: Sequence[Path], experiment: Experiment, name: str
     Raises:
         ConfigurationError: with all findings at once.
     """
+    folder = files[0].parent / "surrogates"
+    names = [name]
+    while (boosted := _boosted(folder, names[-1])) not in (None, *names):
+        names.append(str(boosted))
     sections: dict[str, Any] = {}
     for flow in flows:
         schedule = {"validation_length": experiment.flows[flow].sampling.interval}
-        sections[flow] = {"surrogates": {name: {"base": name, "schedule": schedule}}}
+        missing = [one for one in names if one not in experiment.flows[flow].surrogates]
+        sections[flow] = {"surrogates": {one: {"base": one, "schedule": schedule} for one in missing}}
     added = Document({"flows": sections}, {(): Place("command line", ())})
     return _experiment(_merged(files).merged(added), files[0].parent, None)
+
+
+def _boosted(folder: Path, name: str) -> str | None:
+    """Return what the surrogate of a file boosts, as far as there is a file of that name in the folder, too.
+
+    Raises:
+        ConfigurationError: if the file cannot be read.
+    """
+    boosted = read_document(folder / f"{name}.yaml").value.get("boosts")
+    return boosted if isinstance(boosted, str) and (folder / f"{boosted}.yaml").exists() else None
 
 
 def source_files(files: Sequence[Path]) -> list[str]:
@@ -205,8 +221,17 @@ def _valid_part(value: Any) -> Flow | None:
             for detail in error.errors():
                 section, *rest = detail["loc"]
                 if section in ("surrogates", "large_eddy_simulations") and rest:
-                    value[section] = {k: v for k, v in value[section].items() if k != rest[0]}
+                    value[section] = _without(value[section], rest[0])
     return None
+
+
+def _without(models: Mapping[Any, Any], removed: str | int) -> dict[Any, Any]:
+    """Return models without one, and without those which boost it."""
+    kept = {key: value for key, value in models.items() if key != removed}
+    for key, value in list(kept.items()):
+        if key in kept and isinstance(value, Mapping) and value.get("boosts") == removed:
+            kept = _without(kept, key)
+    return kept
 
 
 def _expand(merged: Document, folder: Path, findings: list[Finding]) -> Document:

@@ -177,9 +177,10 @@ def _check_windows(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
         return
     room = outputs["train"] - history
     for index, stage in enumerate(surrogate.objective.curriculum):
-        if stage.unroll > room:
+        if stage.outputs > room:
             expected = f"at most {room} intervals (a training stretch less the history)"
-            yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
+            key = "unroll" if stage.all_to_all is None else "all_to_all"
+            yield Problem((*path, "objective", "curriculum", index, key), expected, show(stage.outputs))
     longest = outputs["validation"] - history
     if count(surrogate.schedule.validation_length, sampling.interval) > longest:
         expected = f"at most {longest * sampling.interval:g} (a validation stretch less the history)"

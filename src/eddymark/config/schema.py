@@ -175,11 +175,13 @@ class Surrogate(Model):
     """surrogate: what the operator gives: the change over an interval beside the known physics, or the next state."""
     bundle: Annotated[int, Field(ge=1, le=1000)] = 1
     """surrogate: number of outputs that one call of the operator gives."""
+    boosts: str | None = None
+    """surrogate and hybrid: another one of the flow, whose network is kept; this one is fitted to what that leaves."""
     known_physics: KnownPhysics = ("viscosity", "forcing", "incompressibility")
     """surrogate: parts of the physics that are exact, the network learns the rest; true: the default, false: none."""
     constraints: tuple[Constraint, ...] = ()
     """surrogate and hybrid: what acts on each output and comes from the training data, in this order."""
-    autocast: Literal["bfloat16"] | None = None
+    autocast: Literal["bfloat16", "float16"] | None = None
     """surrogate and hybrid: precision of products inside the network; default: the experiment's."""
     compile: bool = False
     """surrogate and hybrid: compile the network with torch.compile."""

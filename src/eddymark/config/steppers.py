@@ -110,6 +110,19 @@ def longest_history(flow: Flow) -> int:
     return max((surrogate.history for surrogate in flow.surrogates.values()), default=1)
 
 
+def boosted_models(flow: Flow, model: str) -> list[str]:
+    """Return the surrogates whose networks are kept in one of a flow: that which it boosts, what that boosts, ….
+
+    Names which are unknown, or occur a second time, end the list.
+    """
+    models: list[str] = []
+    name = flow.surrogates[model].boosts
+    while name is not None and name in flow.surrogates and name not in (model, *models):
+        models.append(name)
+        name = flow.surrogates[name].boosts
+    return models
+
+
 def find_stepper(flow: Flow, folder: str) -> StepperName:
     """Return the stepper with a folder name.
 

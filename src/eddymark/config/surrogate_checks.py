@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eddymark.config.findings import Problem, show
+from eddymark.config.fields import Model
+from eddymark.config.findings import Problem, show, unknown_name
 from eddymark.config.schema import Flow, Surrogate
+from eddymark.config.steppers import boosted_models
 from eddymark.config.training import Objective, Schedule
 
 Path = tuple[str | int, ...]
@@ -23,7 +25,7 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
     """Yield what is wrong with how a model makes its outputs.
 
     Arguments:
-        path: where its section stands.
+        path: where its section stands; ends with its name.
         surrogate: the section.
         flow: its flow.
     """
@@ -32,9 +34,14 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
             yield Problem((*path, key), "nothing with kind les (it has no network)", show(getattr(surrogate, key)))
     if surrogate.kind == "les" and surrogate.schedule.spectral_normalisation is not None:
         yield Problem((*path, "schedule", "spectral_normalisation"), "nothing with kind les (it has no network)", "one")
+    if surrogate.autocast == "float16" and surrogate.parallel.strategy == "fsdp":
+        expected = "bfloat16 or nothing with strategy fsdp (the scale of the gradients would not be that of all parts)"
+        yield Problem((*path, "autocast"), expected, "'float16'")
+    yield from _check_boosting(path, surrogate, flow)
     yield from _check_selection((*path, "schedule"), surrogate.schedule, flow)
     yield from _check_objective((*path, "objective"), surrogate.objective, flow)
     yield from _check_constraints((*path, "constraints"), surrogate, flow)
+    yield from _check_lead_times(path, surrogate)
     if surrogate.kind != "surrogate":
         for key, reason in _OF_SURROGATES.items():
             default, value = Surrogate.model_fields[key].default, getattr(surrogate, key)
@@ -48,7 +55,7 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
         expected = f"parts that act on a state whatever the one before, with output direct ({_constraints(flow)})"
         yield Problem((*path, "known_physics"), expected, show(acting[0]))
     for index, stage in enumerate(surrogate.objective.curriculum):
-        if stage.unroll % surrogate.bundle:
+        if stage.all_to_all is None and stage.unroll % surrogate.bundle:
             expected = f"a multiple of bundle ({surrogate.bundle})"
             yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
 
@@ -97,6 +104,58 @@ def _check_constraints(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator
         elif held & set(shells):
             expected = f"shells other than {', '.join(map(str, sorted(held)))}, whose energy the forcing holds"
             yield Problem((*path, index, "shells"), expected, show(shells))
+
+
+def _check_boosting(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
+    """Check that a surrogate adds to one which makes its steps as it does and is trained with the same seeds."""
+    name = surrogate.boosts
+    if name is None:
+        return
+    own, where = path[-1], (*path, "boosts")
+    if surrogate.kind == "les":
+        yield Problem(where, "nothing with kind les (it has no network)", show(name))
+        return
+    options = [other for other, one in flow.surrogates.items() if other != own and one.kind == surrogate.kind]
+    if name not in flow.surrogates:
+        yield unknown_name(where, name, f"another {surrogate.kind} of the flow", options)
+        return
+    if name == own or own in boosted_models(flow, name):
+        yield Problem(where, "a surrogate that does not itself boost this one", show(name))
+        return
+    first = flow.surrogates[name]
+    for key in ("kind", "solver", "history", "output", "bundle", "known_physics"):
+        wanted, found = getattr(first, key), getattr(surrogate, key)
+        if wanted != found:
+            simple = not isinstance(wanted, Model | None) and not isinstance(found, Model | None)
+            value = (show(wanted), show(found)) if simple else ("the same", "another")
+            yield Problem((*path, key), f"{value[0]} as in {name}, which it boosts", value[1])
+            return
+    for model in (first, surrogate):
+        if model.objective.lead_times is not None:
+            yield Problem(where, "a surrogate without all_to_all, in one without (sums have no lead time)", show(name))
+            return
+    missing = [seed for seed in surrogate.seeds if seed not in first.seeds]
+    if missing:
+        expected = f"seeds with which {name}, which it boosts, is trained {show(first.seeds)}"
+        yield Problem((*path, "seeds"), expected, show(missing[0]))
+
+
+def _check_lead_times(path: Path, surrogate: Surrogate) -> Iterator[Problem]:
+    """Check that training over all lead times has a network that can be asked for them, and true states as inputs."""
+    for index, stage in enumerate(surrogate.objective.curriculum):
+        where = (*path, "objective", "curriculum", index, "all_to_all")
+        if stage.all_to_all is None:
+            continue
+        if surrogate.kind != "surrogate":
+            expected = f"nothing with kind {surrogate.kind} (its solver's steps are of one interval)"
+            yield Problem(where, expected, show(stage.all_to_all))
+        if surrogate.bundle > 1:
+            yield Problem(where, "nothing with a bundle (a lead time is that of one output)", show(stage.all_to_all))
+        if stage.unroll > 1:
+            yield Problem(where, "nothing in a stage that unrolls (nothing is fed back)", show(stage.all_to_all))
+        if surrogate.augmentation.input_noise > 0:
+            expected = "nothing with input_noise (states are inputs and targets)"
+            yield Problem(where, expected, show(stage.all_to_all))
 
 
 def _constrains(part: str, flow: Flow) -> bool:

@@ -10,10 +10,17 @@ from eddymark.config.fields import Model, NonNegative, Positive, PositiveInteger
 
 
 class CurriculumStage(Model):
-    """From `start` (fraction of the training steps) on, unroll `unroll` output intervals."""
+    """From `start` (fraction of the training steps) on, unroll `unroll` output intervals, or train all to all."""
 
     start: Annotated[float, Field(ge=0, lt=1)]
-    unroll: PositiveInteger
+    unroll: PositiveInteger = 1
+    all_to_all: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Longest lead time, output intervals: each state of a window of so many is an input for all that follow it."""
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs in a training window after the history."""
+        return self.unroll if self.all_to_all is None else self.all_to_all
 
 
 class Dissipativity(Model):
@@ -48,6 +55,11 @@ class Objective(Model):
     checkpointing: bool = False
     """Compute each unrolled call again for its gradient instead of keeping what it computed: less memory, more time."""
     dissipativity: Dissipativity | None = None
+
+    @property
+    def lead_times(self) -> int | None:
+        """Longest lead time of all-to-all training, output intervals; None without it."""
+        return max((stage.all_to_all for stage in self.curriculum if stage.all_to_all is not None), default=None)
 
 
 class Augmentation(Model):

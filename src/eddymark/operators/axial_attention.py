@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from eddymark.operators.axes import Axis
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, pointwise
+from eddymark.operators.spectral_convolution import in_full_precision
 
 _WALL_FREQUENCY = 64.0
 _WALL_RATIO = 1e4
@@ -104,6 +105,10 @@ class AxialKernel(nn.Module):
 
     def forward(self, averages: Tensor) -> Tensor:
         """Return the kernels `(batch, head, point, point)` of averages `(batch, point, channel)`."""
+        if torch.is_autocast_enabled(averages.device.type):
+            # What becomes of the rounding of small averages acts on the whole field, and they cost next to nothing.
+            with torch.autocast(averages.device.type, enabled=False):
+                return self.forward(in_full_precision(averages))
         batch, points = averages.shape[:2]
         gate, value = self.gate(self.norm(self.reduce(self.enter(averages)))).chunk(2, dim=-1)
         summary = self.summarise(F.gelu(gate) * value)

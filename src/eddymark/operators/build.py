@@ -42,10 +42,18 @@ class ForeignOperator(nn.Module):
         self.module = module
         self.register_state_dict_post_hook(_keep_tensors)  # type: ignore[no-untyped-call]
 
-    def forward(self, field: Tensor) -> Tensor:
-        """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
-        result: Tensor = self.module(field)
+    def forward(self, field: Tensor, *lead_time: Tensor) -> Tensor:
+        """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`; lead times, if any, are `(batch,)`."""
+        result: Tensor = self.module(field, *lead_time)
         return result
+
+
+def require_lead_time(type: str, operator: nn.Module) -> None:
+    """Raise an OperatorError unless an operator takes a lead time as a second argument."""
+    module = operator.module if isinstance(operator, ForeignOperator) else operator
+    if "lead_time" not in inspect.signature(module.forward).parameters:
+        expected = "an operator which takes a lead time, such as scot (its curriculum has all_to_all)"
+        raise OperatorError(type, Problem(("type",), expected, show(type)))
 
 
 def _keep_tensors(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:

@@ -111,7 +111,7 @@ def to_spectrum(
     if torch.is_autocast_enabled(values.device.type):
         # Amplitudes span more decades than a short mantissa can add up, and no complex numbers have one.
         with torch.autocast(values.device.type, enabled=False):
-            return to_spectrum(_full(values), modes, axes=axes, padding=padding)
+            return to_spectrum(in_full_precision(values), modes, axes=axes, padding=padding)
     points, (batch, channels) = values.shape[:-2], values.shape[-2:]
     leading = 1
     for number, n in enumerate(points):
@@ -145,7 +145,7 @@ def to_grid(
     """
     if torch.is_autocast_enabled(spectrum.device.type):
         with torch.autocast(spectrum.device.type, enabled=False):
-            beside = None if beside is None else _full(beside)
+            beside = None if beside is None else in_full_precision(beside)
             return to_grid(spectrum, modes, points, beside=beside, axes=axes, padding=padding)
     values = torch.view_as_real(spectrum).permute(0, 3, 1, 2)
     leading = values.shape[0]
@@ -168,8 +168,8 @@ def _matrices(
     return transform_matrices(points, modes[-1 - number], number == 0, like.dtype, like.device, axis, padding)
 
 
-def _full(values: Tensor) -> Tensor:
-    """Return a field in single precision if it has less."""
+def in_full_precision(values: Tensor) -> Tensor:
+    """Return an array in single precision if it has less."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from eddymark.config.steppers import noise_name
+from eddymark.config.steppers import boosted_models, noise_name
 from eddymark.report.collect import LEARNED, FlowResults, StepperResults
 
 COMPETING = ("les", *LEARNED)
@@ -226,7 +226,6 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
     keys = list(dict.fromkeys(key for estimates in per_seed for key in estimates))
     failures = np.concatenate([stepper.failure_times for stepper in seeds])
     failed = failures[np.isfinite(failures)]
-    trainings = [item.measured for item in flow.trainings if item.name == first.name]
     single, batch = _costs(flow.timings, first.name)
     estimates = {key: _pool([one[key] for one in per_seed if key in one]) for key in keys}
     points, cutoff = (first.statistics.attrs.get(key) for key in ("points", "cutoff"))
@@ -243,7 +242,7 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
         cost_batch=batch,
         solver_code=_solver_code(flow.timings, first.name),
         peak_memory=_median(stepper.measured.get("peak_memory_bytes") for stepper in seeds),
-        training_seconds=_median(one.get("training_seconds") for one in trainings),
+        training_seconds=_training_seconds(flow, first.name),
         parameters=_median(stepper.cost.get("parameters") for stepper in seeds),
         courant_number=float(first.statistics.attrs.get("courant_number", NAN)),
         on_alternative_grid=points is not None and tuple(points) != flow.flow.large_eddy_grid.points,
@@ -263,6 +262,14 @@ def _activities(estimates: dict[str, Estimate]) -> tuple[Activity, ...]:
         Activity(name, estimates[f"{name}_activity"].value, estimates[f"{name}_changed_energy"].value)
         for name in CONSTRAINTS
         if f"{name}_activity" in estimates
+    )
+
+
+def _training_seconds(flow: FlowResults, name: str) -> float:
+    """Return the median over the seeds of what a training took; what a model boosts had to be trained before it."""
+    models = [name, *(boosted_models(flow.flow, name) if name in flow.flow.surrogates else [])]
+    return sum(
+        _median(one.measured.get("training_seconds") for one in flow.trainings if one.name == model) for model in models
     )
 
 

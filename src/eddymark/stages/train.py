@@ -18,6 +18,7 @@ from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
 from eddymark.ranks import this_rank
 from eddymark.records import write_measured
+from eddymark.stepping.boosting import fit_residual_scale, take_over_boosted
 from eddymark.stepping.build import (
     fit_constraints,
     select_device,
@@ -53,8 +54,8 @@ def run(
     Arguments:
         experiment: the experiment.
         flow_name, model, seed: what to train.
-        results: root of the results, where the training and validation data and the solver's time step are;
-            TensorBoard files go to `.work/tensorboard/<flow>/<model>/seed<k>` there.
+        results: root of the results, where the training and validation data, the solver's time step and the weights of
+            a boosted surrogate are; TensorBoard files go to `.work/tensorboard/<flow>/<model>/seed<k>` there.
         output: folder for the files.
         work: folder that survives a kill; a checkpoint there is resumed.
 
@@ -92,10 +93,18 @@ def run(
         Windows(split_files(configuration, flow_name, "validation", results), dtype=dtype),
         validation_steps=_outputs(schedule.validation_length, configuration),
     )
-    with torch.no_grad():
-        stepper.fit_scales(windows.spread(stepper.history + 1, most=SCALE_WINDOWS).to(device))
+    lead_times = surrogate.objective.lead_times or 1
+    scaled = windows.spread(stepper.history + lead_times, most=SCALE_WINDOWS).to(device)
+    if surrogate.boosts is None:
+        with torch.no_grad():
+            stepper.fit_scales(scaled)
+    else:
+        folder = results / flow_name / "train" / surrogate.boosts / f"seed{seed}"
+        take_over_boosted(stepper, folder / "weights.safetensors")
     if stepper.constraints is not None:
         fit_constraints(stepper.constraints, experiment, flow_name, results=results)
+    if surrogate.boosts is not None:
+        fit_residual_scale(stepper, scaled)
     selection = schedule.selection_length or schedule.validation_length
     if schedule.spectral_normalisation is not None:
         bound_linear_maps(stepper, bound=schedule.spectral_normalisation)

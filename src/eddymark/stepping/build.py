@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
 
 from eddymark.closures.base import Closure, NoClosure
 from eddymark.closures.build import build_closure
@@ -19,8 +18,6 @@ from eddymark.errors import EddymarkError
 from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
-from eddymark.operators.axes import Axis
-from eddymark.operators.build import build_operator
 from eddymark.randomness import generator
 from eddymark.solvers.time_integration import TimeIntegration
 from eddymark.stepping.build_controls import build_control
@@ -28,6 +25,7 @@ from eddymark.stepping.constraints import Constraints, build_constraints
 from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.known_physics import KnownPhysics
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
+from eddymark.stepping.network import build_network
 from eddymark.stepping.stepper import Stepper
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
@@ -35,6 +33,8 @@ from eddymark.stepping.training_data import training_trajectories
 from eddymark.storage import load_weights
 
 AnyStepper = TypeVar("AnyStepper", bound=TrainableStepper)
+
+_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _ANY = 1.0
 """Courant number of what is not stepped."""
@@ -161,24 +161,10 @@ def _assemble(
     if surrogate.kind == "les":
         assert surrogate.solver is not None
         return build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
-    assert surrogate.operator is not None
     solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
     static = flow.static_fields(solver.space)
-    dimension = flow.coarse_grid.dimension
-    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
-    operator = build_operator(
-        surrogate.operator.type,
-        surrogate.operator.arguments,
-        in_channels=frames * dimension + len(static),
-        out_channels=surrogate.bundle * dimension,
-        dimension=dimension,
-        axes=[Axis(side) for side in flow.coarse_grid.sides],
-        points=flow.coarse_grid.points,
-    )
-    operator = _converted(operator, dtype=dtype, device=device)
-    if surrogate.compile:
-        operator.compile()
-    autocast = torch.bfloat16 if surrogate.autocast == "bfloat16" else None
+    operator = build_network(flow, model, statics=len(static), dtype=dtype, device=device)
+    autocast = None if surrogate.autocast is None else _AUTOCAST[surrogate.autocast]
     constraints = build_constraints(surrogate, solver, flow.configuration.forcing)
     if surrogate.kind == "hybrid":
         assert surrogate.solver is not None
@@ -202,6 +188,7 @@ def _assemble(
         output=surrogate.output,
         autocast=autocast,
         constraints=constraints,
+        lead_times=surrogate.objective.lead_times,
     )
 
 
@@ -215,17 +202,6 @@ def fit_constraints(constraints: Constraints, experiment: Experiment, flow_name:
         results: root of the results, where the training data are.
     """
     constraints.fit(training_trajectories(split_files(experiment.flows[flow_name], flow_name, "train", results)))
-
-
-def _converted(module: nn.Module, *, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """Return a module in another precision; complex weights stay complex, where `Module.to` would make them real."""
-
-    def convert(value: Tensor) -> Tensor:
-        if value.is_complex():
-            return value.to(device=device, dtype=dtype.to_complex())
-        return value.to(device=device, dtype=dtype if value.is_floating_point() else value.dtype)
-
-    return module._apply(convert)
 
 
 def build_stepper(experiment: Experiment, flow_name: str, folder: str, *, results: Path) -> Stepper:

@@ -75,6 +75,11 @@ class Hybrid(TrainableStepper):
         return self.constrained(solver.space.to_physical(solver.forcing.constrain(spectrum)))
 
     @property
+    def output_scale(self) -> Tensor:
+        """What the output of the network is multiplied by."""
+        return self.correction_scale
+
+    @property
     def constrains(self) -> bool:
         """Whether the flow's forcing rescales held shells."""
         return self.simulation.solver.forcing.constrains

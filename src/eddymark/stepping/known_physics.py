@@ -33,6 +33,7 @@ class KnownPhysics:
     def __init__(self, solver: NavierStokes, interval: float, parts: Iterable[KnownPart] = ALL_BUT_MOMENTUM) -> None:
         self.solver = solver
         self.space = solver.space
+        self.interval = interval
         self.parts = frozenset(parts)
         exact = solver.linear_rate()
         rate = exact if "viscosity" in self.parts else torch.zeros_like(exact)
@@ -42,6 +43,10 @@ class KnownPhysics:
         self._forced = _impulse(steady, rate, interval) if forced and steady is not None else None
         self._mean_decay = torch.exp(exact.flatten()[0] * interval)
         self._mean_impulse = 0.0 if steady is None else _impulse(steady, exact, interval).flatten(1)[:, 0]
+
+    def over(self, intervals: int) -> KnownPhysics:
+        """Return the same physics over several output intervals at once."""
+        return KnownPhysics(self.solver, intervals * self.interval, self.parts)
 
     @property
     def constrains(self) -> bool:

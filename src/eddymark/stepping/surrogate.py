@@ -24,6 +24,9 @@ class Surrogate(TrainableStepper):
     network is called once per bundle, the known physics, and constraints after it, once per output. One scale serves
     all components, so that the symmetries between them are kept.
 
+    With lead times, a call may go over n output intervals at once, up to the longest lead time m: the operator is told
+    n / m, the known physics is that over n T, and s is fitted for each n.
+
     Arguments:
         operator: `(batch, history · d + static, *grid)` → `(batch, outputs · d, *grid)`.
         known_physics: exact part of the step; None: the network must learn everything.
@@ -34,6 +37,7 @@ class Surrogate(TrainableStepper):
         output: what the operator gives.
         autocast: precision of products inside the operator; the known physics keeps that of the state.
         constraints: what acts on each output after the known physics and comes from reference data, if anything does.
+        lead_times: m, for an operator that takes a lead time as a second argument; None: it is not told any.
 
     Source: bundles: Brandstetter, Worrall & Welling (2022), Message Passing Neural PDE Solvers, ICLR, section 3.1;
     there, increments count from the last known state instead of from each other.
@@ -55,55 +59,77 @@ class Surrogate(TrainableStepper):
         output: Literal["increment", "direct"] = "increment",
         autocast: torch.dtype | None = None,
         constraints: Constraints | None = None,
+        lead_times: int | None = None,
     ) -> None:
         super().__init__(interval=interval, history=history, outputs=outputs, constraints=constraints)
         self.operator = operator
         self.known_physics = known_physics
+        self.lead_times = lead_times
+        longer = range(2, (lead_times or 1) + 1)
+        self._physics = [known_physics, *(known_physics and known_physics.over(n) for n in longer)]
         self.output = output
         self.autocast = autocast
         self.register_buffer("static_fields", static_fields, persistent=False)
         self.register_buffer("state_scale", static_fields.new_ones(()))
-        self.register_buffer("increment_scale", static_fields.new_ones(()))
+        self.register_buffer("increment_scale", static_fields.new_ones(() if lead_times is None else lead_times))
 
-    def _free(self, velocity: Tensor) -> Tensor:
+    def _free(self, velocity: Tensor, lead_time: int) -> Tensor:
         """What the next state would be without the network, before constraints."""
         if self.output == "direct":
             return torch.zeros_like(velocity)
-        if self.known_physics is None:
-            return velocity
-        return self.known_physics.space.to_physical(self.known_physics.free(velocity))
+        physics = self._physics[lead_time - 1]
+        return velocity if physics is None else physics.space.to_physical(physics.free(velocity))
 
     def fit_scales(self, windows: Tensor) -> None:
-        """Set s_u to the rms of the velocity and s to the rms of what the network has to give."""
-        self.state_scale.copy_(root_mean_square(windows))
-        self.increment_scale.copy_(root_mean_square(windows[:, -1] - self._free(windows[:, -2])))
+        """Set s_u to the rms of the velocity and s to the rms of what the network has to give.
 
-    def forward(self, past: Tensor) -> Tensor:
+        Arguments:
+            windows: `(n, history + 1, component, *grid)`, or as many more outputs as the longest lead time has.
+        """
+        self.state_scale.copy_(root_mean_square(windows))
+        last = self.history - 1
+        for lead_time in range(1, (self.lead_times or 1) + 1):
+            left = windows[:, last + lead_time] - self._free(windows[:, last], lead_time)
+            self._scale(lead_time).copy_(root_mean_square(left))
+
+    def _scale(self, lead_time: int) -> Tensor:
+        return self.increment_scale if self.lead_times is None else self.increment_scale[lead_time - 1]
+
+    def forward(self, past: Tensor, lead_time: int = 1) -> Tensor:
         """Return the next output, `(batch, history, component, *grid)` → `(batch, component, *grid)`.
 
         With several outputs, return all of them, `(batch, outputs, component, *grid)`.
+
+        Arguments:
+            past: the outputs so far.
+            lead_time: output intervals from the last of them to the next one, at most `lead_times`.
         """
         features = past.flatten(1, 2) / self.state_scale
         if len(self.static_fields):
             static = self.static_fields.expand(len(past), *self.static_fields.shape)
             features = torch.cat([features, static], dim=1)
-        learned = self.increment_scale * evaluated(self.operator, features, self.autocast)
+        told = [] if self.lead_times is None else [features.new_full((len(past),), lead_time / self.lead_times)]
+        learned = self._scale(lead_time) * evaluated(self.operator, features, self.autocast, *told)
         if self.outputs == 1:
-            return self._next(past[:, -1], learned)
+            return self._next(past[:, -1], learned, lead_time)
         made = [past[:, -1]]
         for part in learned.unflatten(1, (self.outputs, -1)).unbind(1):
             made.append(self._next(made[-1], part))
         return torch.stack(made[1:], dim=1)
 
-    def _next(self, velocity: Tensor, learned: Tensor) -> Tensor:
-        """Return the state one interval after another one, `(batch, d, *grid)`."""
+    def _next(self, velocity: Tensor, learned: Tensor, lead_time: int = 1) -> Tensor:
+        """Return the state some intervals after another one, `(batch, d, *grid)`."""
+        physics = self._physics[lead_time - 1]
         if self.output == "direct":
-            made = learned if self.known_physics is None else self.known_physics.constrain(velocity, learned)
-        elif self.known_physics is None:
-            made = velocity + learned
+            made = learned if physics is None else physics.constrain(velocity, learned)
         else:
-            made = self.known_physics(velocity, learned)
+            made = velocity + learned if physics is None else physics(velocity, learned)
         return self.constrained(made)
+
+    @property
+    def output_scale(self) -> Tensor:
+        """What the output of the operator is multiplied by."""
+        return self._scale(1)
 
     @property
     def constrains(self) -> bool:

@@ -46,19 +46,20 @@ class TrainableStepper(nn.Module):
         return False
 
 
-def evaluated(operator: nn.Module, features: Tensor, autocast: torch.dtype | None) -> Tensor:
+def evaluated(operator: nn.Module, features: Tensor, autocast: torch.dtype | None, *lead_time: Tensor) -> Tensor:
     """Return what a network makes of its input, in the precision of the input.
 
     Arguments:
         operator: the network.
         features: its input.
         autocast: precision of products inside it (`torch.autocast`); None: that of the input.
+        lead_time: of each sample, `(batch,)`, if the network is asked for one.
     """
     if autocast is None:
-        result: Tensor = operator(features)
+        result: Tensor = operator(features, *lead_time)
         return result
     with torch.autocast(features.device.type, dtype=autocast):
-        result = operator(features)
+        result = operator(features, *lead_time)
     return result.to(features.dtype)
 
 

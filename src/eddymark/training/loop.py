@@ -27,6 +27,7 @@ from eddymark.errors import EddymarkError
 from eddymark.progress import Progress
 from eddymark.ranks import Rank
 from eddymark.training import checkpoint
+from eddymark.training.gradient_scaling import GradientScaling
 from eddymark.training.module import Training
 from eddymark.training.windows import TrainingBatches, Windows
 
@@ -184,6 +185,11 @@ def fit(
             warnings.filterwarnings("ignore", module=name)
             logging.getLogger(name).setLevel(logging.ERROR)
             logging.getLogger(f"{name}.utilities.rank_zero").setLevel(logging.ERROR)
+        options = distribution(parallel, device)
+        if training.scales_gradients:
+            options["plugins"].append(GradientScaling(device))
+            # The very first step may be left out.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             max_epochs=math.ceil(training.schedule.steps / training.schedule.steps_per_epoch),
@@ -197,7 +203,7 @@ def fit(
             deterministic="warn",
             use_distributed_sampler=False,
             log_every_n_steps=10**9,
-            **distribution(parallel, device),
+            **options,
         )
         trainer.fit(
             training,

@@ -23,10 +23,12 @@ from eddymark.grid import SpectralSpace
 from eddymark.statistics.errors import relative_l2_error
 from eddymark.statistics.spectra import spectrum_error
 from eddymark.stepping.rollout import BLOW_UP, rollout
+from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
-from eddymark.training.objective import unrolled_loss
+from eddymark.training.gradient_scaling import GradientScaling
+from eddymark.training.objective import all_to_all_loss, unrolled_loss
 from eddymark.training.spectral_normalisation import iterate
-from eddymark.training.windows import unroll_at
+from eddymark.training.windows import stage_at, unroll_at
 
 AVERAGE_ITERATIONS = 15
 """Power iterations for the bounds on the averaged weights before each validation."""
@@ -107,6 +109,11 @@ class Training(lightning.LightningModule):
         self.seconds_before = 0.0
         self._started = time.monotonic()
 
+    @property
+    def scales_gradients(self) -> bool:
+        """Whether gradients could vanish in the products of the network, so that the loss is scaled."""
+        return getattr(self.stepper, "autocast", None) == torch.float16
+
     def configure_model(self) -> None:
         """Under fsdp, leave each process a part of the weights and of their average: the same part of both."""
         mesh = self.device_mesh
@@ -129,12 +136,11 @@ class Training(lightning.LightningModule):
         # For each step, as loaders draw numbers at other times in a resumed training; and a stream of its own for each
         # process: their parts of a batch must not share random numbers.
         torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
-        loss = unrolled_loss(
-            self.stepper,
-            window,
-            objective=self.objective,
-            space=self.space,
-        )
+        if stage_at(self.objective, self.global_step, self.schedule.steps).all_to_all is None:
+            loss = unrolled_loss(self.stepper, window, objective=self.objective, space=self.space)
+        else:
+            assert isinstance(self.stepper, Surrogate)
+            loss = all_to_all_loss(self.stepper, window, objective=self.objective, space=self.space)
         self._losses.append(loss.detach())
         return loss
 
@@ -144,13 +150,20 @@ class Training(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm of the gradient; refuse to go on if it or the loss is not finite."""
+        """Clip the norm of the gradient; refuse to go on if it or the loss is not finite.
+
+        A gradient that overflows because the loss is scaled is left to the scaler, which omits the step.
+        """
         parameters = [p for p in self.stepper.parameters() if p.grad is not None]
         norm = _whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
-        value = float(norm)
-        if not math.isfinite(value) or not math.isfinite(float(self._losses[-1])):
+        value, loss = float(norm), float(self._losses[-1])
+        assert self.trainer is not None
+        scaling = self.trainer.precision_plugin
+        if not math.isfinite(value) or not math.isfinite(loss):
+            if isinstance(scaling, GradientScaling) and scaling.can_be_reduced and math.isfinite(loss):
+                return
             raise EddymarkError(
-                f"training diverged in step {self.global_step + 1}: loss {float(self._losses[-1]):.3g}, "
+                f"training diverged in step {self.global_step + 1}: loss {loss:.3g}, "
                 f"gradient norm {value:.3g}; try a lower learning_rate or fewer unrolled steps{self._kept_batch()}"
             )
         if value > self.schedule.gradient_clip:
@@ -274,8 +287,9 @@ class Training(lightning.LightningModule):
         optimiser = torch.optim.AdamW(
             [group for group in groups if group["params"]],
             lr=self.schedule.learning_rate,
-            # Much faster on small networks, but not available for the complex weights of some packages.
-            fused=not any(p.is_complex() for p in parameters),
+            # Much faster on small networks, but not available for the complex weights of some packages, and where
+            # scaled gradients have to be clipped.
+            fused=not (self.scales_gradients or any(p.is_complex() for p in parameters)),
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,4 +1,4 @@
-"""What training minimises: the loss of unrolled steps."""
+"""What training minimises: the loss of unrolled steps, or of steps over all lead times."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from eddymark.config.training import Objective
 from eddymark.grid import SpectralSpace
 from eddymark.stepping.stepper import next_outputs
+from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
 from eddymark.training.losses import output_loss
 from eddymark.training.regularisation import dissipativity_penalty
@@ -56,8 +57,43 @@ def unrolled_loss(
             if objective.teacher_forcing > 0:
                 fed = torch.lerp(fed, target, objective.teacher_forcing)
             past = fed.unsqueeze(1) if history == 1 else torch.cat([past[:, 1:], fed.unsqueeze(1)], dim=1)
-    loss = torch.stack(losses).mean()
+    return _with_penalty(torch.stack(losses).mean(), stepper, window[:, :history], objective)
+
+
+def all_to_all_loss(stepper: Surrogate, window: Tensor, *, objective: Objective, space: SpectralSpace | None) -> Tensor:
+    """Return the loss of a batch of windows over all pairs of a state and a later one.
+
+        mean over windows and pairs i < j of the distances of S_{j−i}(v_i) and v_j + dissipativity
+
+    S_n is the stepper over n output intervals and v the DNS: nothing is fed back, and a window of n intervals gives
+    n (n + 1) / 2 pairs.
+
+    Arguments:
+        stepper: what is trained, with lead times up to the length of the windows.
+        window: `(batch, history + intervals, component, *grid)`.
+        objective: distances and weights.
+        space: spectral space of the grid; needed by distances of spectra.
+
+    Source: Herde et al. (2024), Poseidon: Efficient Foundation Models for PDEs, NeurIPS 37 (all2all training).
+    """
+    history = stepper.history
+    intervals = window.shape[1] - history
+    losses = []
+    for lead_time in range(1, intervals + 1):
+        starts = range(intervals - lead_time + 1)
+        past = torch.cat([window[:, start : start + history] for start in starts])
+        target = torch.cat([window[:, start + history - 1 + lead_time] for start in starts])
+        if objective.checkpointing and torch.is_grad_enabled():
+            made: Tensor = checkpoint(stepper, past, lead_time, use_reentrant=False)
+        else:
+            made = stepper(past, lead_time)
+        losses.append(len(starts) * output_loss(made, target, objective=objective, space=space))
+    loss = torch.stack(losses).sum() / (intervals * (intervals + 1) // 2)
+    return _with_penalty(loss, stepper, window[:, :history], objective)
+
+
+def _with_penalty(loss: Tensor, stepper: TrainableStepper, past: Tensor, objective: Objective) -> Tensor:
     if objective.dissipativity is not None:
-        penalty = dissipativity_penalty(stepper, window[:, :history], objective.dissipativity)
+        penalty = dissipativity_penalty(stepper, past, objective.dissipativity)
         loss = loss + objective.dissipativity.weight * penalty
     return loss

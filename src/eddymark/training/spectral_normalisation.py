@@ -76,7 +76,7 @@ def _product(matrices: Tensor, vectors: Tensor) -> Tensor:
 
 
 def bound_linear_maps(module: nn.Module, *, bound: float) -> None:
-    """Bound the singular values of all linear maps in a module: dense layers, convolutions, Fourier layers.
+    """Bound the singular values of all trained linear maps in a module: dense layers, convolutions, Fourier layers.
 
     Of a convolution that is the matrix from all points of its kernel to the outputs. In-place: weights become
     parametrised, which `release_linear_maps` ends.
@@ -91,6 +91,8 @@ def bound_linear_maps(module: nn.Module, *, bound: float) -> None:
     """
     for layer in list(module.modules()):
         for owner, name, parts in _weights(layer):
+            if not owner.get_parameter(name).requires_grad:
+                continue
             bounded = BoundedNorm(owner.get_parameter(name), bound=bound, parts=parts)
             parametrize.register_parametrization(owner, name, bounded)
 

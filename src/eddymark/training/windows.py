@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from eddymark.config.training import Augmentation, Objective
+from eddymark.config.training import Augmentation, CurriculumStage, Objective
 from eddymark.errors import EddymarkError
 from eddymark.flows.base import Flow
 from eddymark.grid import SpectralSpace
@@ -80,12 +80,17 @@ class Windows:
         return torch.as_tensor(np.ascontiguousarray(values)).to(self.dtype)
 
 
-def unroll_at(objective: Objective, step: int, steps: int) -> int:
-    """Return how many output intervals the curriculum unrolls in a step (counted from 0) of `steps`."""
+def stage_at(objective: Objective, step: int, steps: int) -> CurriculumStage:
+    """Return the stage of the curriculum to which a step (counted from 0) of `steps` belongs."""
     return max(
         (stage for stage in objective.curriculum if stage.start * steps <= step),
         key=lambda stage: stage.start,
-    ).unroll
+    )
+
+
+def unroll_at(objective: Objective, step: int, steps: int) -> int:
+    """Return how many output intervals the curriculum unrolls in a step (counted from 0) of `steps`."""
+    return stage_at(objective, step, steps).unroll
 
 
 @dataclass(frozen=True)
@@ -94,23 +99,23 @@ class Draw:
 
     Arguments:
         epoch: epoch of the batch.
-        unroll: number of outputs to predict.
-        windows: indices among the windows of `history + unroll` outputs.
+        outputs: number of outputs to predict.
+        windows: indices among the windows of `history + outputs` outputs.
         positions: index of each window in the epoch, which keys its augmentation.
     """
 
     epoch: int
-    unroll: int
+    outputs: int
     windows: tuple[int, ...]
     positions: tuple[int, ...]
 
     def part(self, index: int, count: int) -> Draw:
         """Return what process `index` of `count` trains on: every `count`-th window, transformed as in the whole."""
-        return Draw(self.epoch, self.unroll, self.windows[index::count], self.positions[index::count])
+        return Draw(self.epoch, self.outputs, self.windows[index::count], self.positions[index::count])
 
 
 class TrainingBatches(Dataset[Tensor]):
-    """Batches `(batch, history + unroll, component, *grid)` of augmented training windows.
+    """Batches `(batch, history + outputs, component, *grid)` of augmented training windows.
 
     Which windows an epoch holds and how each is transformed depends on (seed, names, epoch, position) only.
 
@@ -140,7 +145,7 @@ class TrainingBatches(Dataset[Tensor]):
         seed: int,
         names: Sequence[str | int],
     ) -> None:
-        longest = history + max(stage.unroll for stage in objective.curriculum)
+        longest = history + max(stage.outputs for stage in objective.curriculum)
         if windows.count(longest) == 0:
             raise EddymarkError(
                 f"training trajectories have {windows.times} outputs; history and unrolled steps need {longest}"
@@ -163,21 +168,21 @@ class TrainingBatches(Dataset[Tensor]):
         orders: dict[int, NDArray[np.int64]] = {}
         draws = []
         for step in range(min(self.steps_per_epoch, self.steps - first)):
-            unroll = unroll_at(self.objective, first + step, self.steps)
-            if unroll not in orders:
-                orders[unroll] = self._order(epoch, unroll)
+            outputs = stage_at(self.objective, first + step, self.steps).outputs
+            if outputs not in orders:
+                orders[outputs] = self._order(epoch, outputs)
             positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-            draws.append(Draw(epoch, unroll, tuple(orders[unroll][positions].tolist()), tuple(positions.tolist())))
+            draws.append(Draw(epoch, outputs, tuple(orders[outputs][positions].tolist()), tuple(positions.tolist())))
         return draws
 
-    def _order(self, epoch: int, unroll: int) -> NDArray[np.int64]:
-        count = self.windows.count(self.history + unroll)
+    def _order(self, epoch: int, outputs: int) -> NDArray[np.int64]:
+        count = self.windows.count(self.history + outputs)
         needed = self.steps_per_epoch * self.batch_size
-        random = generator(self.seed, *self.names, "order", epoch, unroll)
+        random = generator(self.seed, *self.names, "order", epoch, outputs)
         return np.concatenate([random.permutation(count) for _ in range(-(-needed // count))])
 
     def __getitem__(self, draw: Draw) -> Tensor:
-        length = self.history + draw.unroll
+        length = self.history + draw.outputs
         windows = []
         for index, position in zip(draw.windows, draw.positions, strict=True):
             window = self.windows.read(index, length)
