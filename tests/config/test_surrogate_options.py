@@ -192,3 +192,17 @@ def test_a_constrained_model_has_a_control_whose_name_is_its_own(tmp_path: Path)
         ConfigurationError, match=r"expected a name of its own, found one that clashes with surrogates.fno"
     ):
         load_experiment([path])
+
+
+def test_a_file_of_weights_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "poseidon.safetensors").touch()
+    operator = {"type": "scot", "arguments": {"published_weights": "posidon.safetensors"}}
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, FNO, {"operator": operator})
+    assert [str(finding).partition(": ")[2] for finding in caught.value.findings] == [
+        "operator.arguments.published_weights: expected the path of an existing file (from the working directory), "
+        "found 'posidon.safetensors'; did you mean poseidon.safetensors?"
+    ]
+    operator["arguments"] = {"published_weights": "poseidon.safetensors"}
+    assert load(tmp_path, FNO, {"operator": operator}).operator is not None
