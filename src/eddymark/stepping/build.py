@@ -164,17 +164,7 @@ def _assemble(
     assert surrogate.operator is not None
     solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
     static = flow.static_fields(solver.space)
-    dimension = flow.coarse_grid.dimension
-    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
-    operator = build_operator(
-        surrogate.operator.type,
-        surrogate.operator.arguments,
-        in_channels=frames * dimension + len(static),
-        out_channels=surrogate.bundle * dimension,
-        dimension=dimension,
-        axes=[Axis(side) for side in flow.coarse_grid.sides],
-        points=flow.coarse_grid.points,
-    )
+    operator = untrained_operator(flow, model, static_fields=len(static))
     operator = _converted(operator, dtype=dtype, device=device)
     if surrogate.compile:
         operator.compile()
@@ -215,6 +205,32 @@ def fit_constraints(constraints: Constraints, experiment: Experiment, flow_name:
         results: root of the results, where the training data are.
     """
     constraints.fit(training_trajectories(split_files(experiment.flows[flow_name], flow_name, "train", results)))
+
+
+def untrained_operator(flow: Flow, model: str, *, static_fields: int) -> nn.Module:
+    """Return the network of a model with initial weights; it was tried once on the LES grid.
+
+    Arguments:
+        flow: the flow.
+        model: one of its models that has a network.
+        static_fields: number of fields which the network sees besides states.
+
+    Raises:
+        OperatorError: if the network cannot be built, or fails or returns a wrong shape on the grid.
+    """
+    surrogate = flow.configuration.surrogates[model]
+    assert surrogate.operator is not None
+    dimension = flow.coarse_grid.dimension
+    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
+    return build_operator(
+        surrogate.operator.type,
+        surrogate.operator.arguments,
+        in_channels=frames * dimension + static_fields,
+        out_channels=surrogate.bundle * dimension,
+        dimension=dimension,
+        axes=[Axis(side) for side in flow.coarse_grid.sides],
+        points=flow.coarse_grid.points,
+    )
 
 
 def _converted(module: nn.Module, *, dtype: torch.dtype, device: torch.device) -> nn.Module:
