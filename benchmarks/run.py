@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import platform
@@ -11,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
+
+from eddymark.config.findings import nearest_name
 
 FOLDER = Path(__file__).parent
 OTHERS = (
@@ -32,9 +35,23 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def chosen() -> list[str]:
+    """Return the benchmarks that the command line names, by default all; exit with one line if there is no such one."""
+    every = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OTHERS)
+    parser = argparse.ArgumentParser(description="Measure speed and memory.", epilog=f"names: {', '.join(every)}")
+    parser.add_argument("names", nargs="*", metavar="name", help="a benchmark; by default all")
+    names: list[str] = parser.parse_args().names
+    for name in names:
+        if name not in every:
+            nearest = nearest_name(name, every)
+            hint = f"; did you mean {nearest}?" if nearest else ""
+            parser.error(f"expected a benchmark ({', '.join(every)}), found {name!r}{hint}")
+    return names or every
+
+
 def main() -> None:
     """Print machine, versions and the tables of all benchmarks, or of those named."""
-    names = sys.argv[1:] or sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in OTHERS)
+    names = chosen()
     print(f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {platform.system()}")
     print(f"Python {platform.python_version()}", end="")
     for package in PACKAGES:

@@ -126,7 +126,7 @@ def test_an_operator_that_cannot_be_built_is_one_line(config: Path, capsys: pyte
     write_experiment(config, ("surrogates/fno.yaml", "operator", operator))
     code, text = printed(capsys, "fno")
     assert code == 1
-    assert text.startswith("eddymark: operator tno: arguments: expected arguments that tno accepts, found heads must")
+    assert text.startswith("eddymark: operator tno: arguments.heads: expected arguments that tno accepts (heads must")
     assert text.count("\n") == 1
 
 

@@ -207,3 +207,22 @@ def test_precision_concerns_training_and_judgement_but_not_the_data(tmp_path: Pa
     after = plan(experiment(tmp_path / "b", ("config.yaml", "precision", "float64")))
     same = {before[name].stage for name in before if before[name].signature == after[name].signature}
     assert same == {"generate"}
+
+
+def test_what_is_in_a_file_of_published_weights_counts_and_not_where_it_lies(tmp_path: Path) -> None:
+    def signatures(file: Path) -> dict[str, str]:
+        operator = {"type": "scot", "arguments": {"patch_size": 2, "window_size": 4, "published_weights": str(file)}}
+        jobs = plan(experiment(tmp_path / "config", (FNO, "operator", operator)))
+        return {folder: job.signature for folder, job in jobs.items()}
+
+    weights, moved = tmp_path / "model.safetensors", tmp_path / "moved.safetensors"
+    for file in (weights, moved):
+        file.write_bytes(b"weights")
+    first, elsewhere = signatures(weights), signatures(moved)
+    trained = {f"kolmogorov/{job}" for job in FNO_JOBS}
+    assert not {folder for folder in trained if first[folder] != elsewhere[folder]}
+    weights.write_bytes(b"other weights")
+    assert {folder for folder, signature in signatures(weights).items() if signature != first[folder]} == {
+        *trained,
+        "report",
+    }

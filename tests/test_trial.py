@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from eddymark.cli import main
+from eddymark.config import load_experiment
+from eddymark.trial import try_operators
+from tests.operators.test_scot import published_state
 from tests.small_experiment import write_experiment
 
 FNO = "surrogates/fno.yaml"
@@ -34,7 +39,28 @@ class Mixer(torch.nn.Module):
 class Cropping(Mixer):
     def forward(self, field):
         return field[:, : self.channels, 1:]
+
+
+class Listing(Mixer):
+    def forward(self, field):
+        return [field]
+
+
+class Refusing(Mixer):
+    def __init__(self, in_channels, out_channels):
+        raise RuntimeError("no\\nlicence")
+
+
+class Leaving(Mixer):
+    def __init__(self, in_channels, out_channels):
+        raise SystemExit("not here")
+
+
+class Plain:
+    def __init__(self, in_channels, out_channels):
+        pass
 """
+SCOT = {"width": 12, "levels": 2, "layers": 2, "patch_size": 2, "window_size": 4, "kernel_size": 7}
 
 
 def write_operator(folder: Path, type: str, arguments: dict[str, Any]) -> None:
@@ -93,6 +119,89 @@ def test_a_mistake_in_a_foreign_operator_is_one_line_of_check(
         main(["check"])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.splitlines() == [f"config/{FNO}: {line}"]
+
+
+@pytest.mark.parametrize(
+    ("type", "arguments", "line"),
+    [
+        (
+            "tno",
+            {"width": 10, "heads": 3},
+            "operator.arguments.heads: expected arguments that tno accepts (heads must divide width 10 into even "
+            "parts), found 3",
+        ),
+        (
+            "iafno",
+            {"width": 12, "modes": 12},
+            "operator.arguments.modes: expected an operator for input of shape (1, 3, 32, 32) (modes (12, 12) need a "
+            "grid of at least 50 × 50 points), found 32 × 32",
+        ),
+        (
+            "local_operators.Listing",
+            {},
+            "operator.type: expected a module that maps (1, 3, 32, 32) to (1, 2, 32, 32), found one that gives list",
+        ),
+        (
+            "local_operators.Refusing",
+            {},
+            "operator.arguments: expected arguments that local_operators.Refusing accepts, found no licence",
+        ),
+        (
+            "local_operators.Leaving",
+            {},
+            "operator.arguments: expected arguments that local_operators.Leaving accepts, found not here",
+        ),
+        (
+            "local_operators.Plain",
+            {},
+            "operator.type: expected a torch.nn.Module, found 'local_operators.Plain'",
+        ),
+        (
+            "scot",
+            SCOT | {"published_weights": "corrupt.safetensors"},
+            "operator.arguments.published_weights: expected arguments that scot accepts, found corrupt.safetensors: "
+            "cannot be read as weights (SafetensorError: Error while deserializing header: header too large)",
+        ),
+        (
+            "scot",
+            SCOT | {"published_weights": "other.bin"},
+            "operator.arguments.published_weights: expected arguments that scot accepts, found other.bin: expected the "
+            "parameters of a Poseidon model with lead times, found a …",
+        ),
+        (
+            "scot",
+            SCOT | {"width": 24, "published_weights": "poseidon.safetensors"},
+            "operator.arguments.published_weights: expected arguments that scot accepts, found poseidon.safetensors: "
+            "embed.bias: expected (24,), found (12,); are the operator's sizes the file's?",
+        ),
+    ],
+)
+def test_an_operator_that_cannot_be_built_is_one_line_at_the_argument_that_it_names(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    type: str,
+    arguments: dict[str, Any],
+    line: str,
+) -> None:
+    write_operator(tmp_path, type, arguments)
+    (tmp_path / "corrupt.safetensors").write_bytes(b"\x10garbage")
+    torch.save({"a": torch.zeros(3)}, tmp_path / "other.bin")
+    save_file(published_state(), tmp_path / "poseidon.safetensors")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "local_operators", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        main(["check"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [f"config/{FNO}: {line}"]
+
+
+def test_an_operator_of_the_package_is_tried_without_memory_for_its_weights(tmp_path: Path) -> None:
+    arguments = {"width": 4096, "modes": 15, "layers": 16}
+    # 16 layers of 31 × 16 complex matrices of 4096²: a terabyte.
+    path = write_experiment(tmp_path / "config", (FNO, "operator", {"type": "fno", "arguments": arguments}))
+    assert list(try_operators(load_experiment([path]))) == []
 
 
 def test_modes_that_do_not_fit_the_dimension_are_found(

@@ -55,13 +55,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 @app.command()
-def check(configfile: Configuration = None) -> None:
+def check(
+    configfile: Configuration = None,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Take one step of every training; show its time and memory.")
+    ] = False,
+    memory: Annotated[
+        float | None, typer.Option(min=0, help="With --trial: GB that a job may need, by default what is free here.")
+    ] = None,
+) -> None:
     """Check the configuration and say what it would run."""
     from eddymark.config import load_experiment
     from eddymark.plan import plan
     from eddymark.trial import try_out
 
-    experiment = load_experiment(configuration_files(configfile or []), try_out)
+    files = configuration_files(configfile or [])
+    experiment = load_experiment(files, try_out)
 
     jobs = plan(experiment)
     for name, flow in experiment.flows.items():
@@ -69,7 +78,27 @@ def check(configfile: Configuration = None) -> None:
         counts = ", ".join(f"{flow.trajectories(split)} {split}" for split in splits)
         count = sum(job.flow == name for job in jobs.values())
         print(f"{name}: {count} jobs, trajectories: {counts}")
+    if trial:
+        _try_trainings(files, memory)
     print(f"ok: experiment {experiment.name}, {len(experiment.flows)} flows, {len(jobs)} jobs")
+
+
+def _try_trainings(files: Sequence[Path], memory: float | None) -> None:
+    """Print a table of what the trainings of an experiment need; exit if one of them cannot be."""
+    from eddymark.config import ConfigurationError, load_experiment
+    from eddymark.trial_training import HEADINGS, WIDTHS, try_trainings
+
+    def show(cells: Sequence[str]) -> None:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip(), flush=True)
+
+    show(HEADINGS)
+    limit = None if memory is None else round(memory * 1e9)
+    try:
+        load_experiment(files, lambda experiment: try_trainings(experiment, limit, show))
+    except ConfigurationError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        sys.exit(1)
 
 
 @app.command("plan")

@@ -14,6 +14,11 @@ Result = TypeVar("Result")
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
+_CONTROL_GROUP = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
+"""Limit and use of version 2 and 1, as a container sees its own."""
 _EARLIER_PEAKS: list[int] = []
 """What the peaks were when the kernel was told to count anew."""
 
@@ -26,6 +31,20 @@ def peak_memory_bytes() -> int:
         # On Linux this begins with the peak of the process that started this one. macOS counts in bytes.
         unit = 1 if platform.system() == "Darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def available_memory_bytes() -> int | None:
+    """Return the memory that processes can still get, within the limit of this one's control group; None if unknown."""
+    try:
+        system = _status_bytes("MemAvailable", Path("/proc/meminfo"))
+    except (OSError, KeyError):
+        return None
+    for limit, used in _CONTROL_GROUP:
+        try:
+            return min(system, int(limit.read_text()) - int(used.read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return system
 
 
 def give_back_unused_memory() -> None:
@@ -58,9 +77,9 @@ def memory_growth(work: Callable[[], Result]) -> tuple[Result, int]:
     return result, max(0, _status_bytes("VmHWM") - before)
 
 
-def _status_bytes(field: str) -> int:
-    """Return a field of the kernel's account of this process, which is in kilobytes."""
-    for line in _STATUS.read_text().splitlines():
+def _status_bytes(field: str, account: Path = _STATUS) -> int:
+    """Return a field of an account of the kernel, by default that of this process, which is in kilobytes."""
+    for line in account.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0]) * 1024

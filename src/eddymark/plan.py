@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from eddymark.closures import CLOSURES
-from eddymark.config.schema import Experiment, Flow, LargeEddySimulation
+from eddymark.config.schema import WEIGHTS_FILE, Experiment, Flow, LargeEddySimulation, Surrogate
 from eddymark.config.steppers import Solver, StepperName, boosted_models, longest_history, solvers, stepper_names
 from eddymark.errors import EddymarkError
 from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
 from eddymark.operators import OPERATORS
-from eddymark.source_data import source_digests
+from eddymark.source_data import source_digests, weights_digest
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "generate": (
@@ -163,7 +163,7 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         used, needed = types, [*generated, *filter(None, [steps.get(stepper.name)])]
         if stepper.seed is not None:
             surrogate = flow.surrogates[stepper.name]
-            section = surrogate.model_dump(mode="json", exclude={"seeds"})
+            section = _model_section(surrogate)
             used = types + _surrogate_types(flow, stepper.name)
             folder = f"{name}/train/{stepper.name}/seed{stepper.seed}"
             fragment = data | execution | {"model": section}
@@ -243,6 +243,15 @@ def _sources(tree: SourceTree, driver: str, registered: Iterable[str]) -> list[s
     templates = sorted((_PACKAGE / "report" / "templates").rglob("*")) if driver == "report" else []
     files = [path for path in templates if path.is_file()]
     return [tree.fingerprint([f"eddymark.stages.{driver}", *own], files), *map(foreign_fingerprint, foreign)]
+
+
+def _model_section(surrogate: Surrogate) -> dict[str, Any]:
+    """Return what a trained model depends on; of a file of weights counts what is in it, not where it lies."""
+    section = surrogate.model_dump(mode="json", exclude={"seeds"})
+    weights = None if surrogate.operator is None else surrogate.operator.arguments.get(WEIGHTS_FILE)
+    if isinstance(weights, str) and Path(weights).is_file():
+        section["operator"]["arguments"][WEIGHTS_FILE] = weights_digest(Path(weights))
+    return section
 
 
 def _solver_section(solver: Solver) -> dict[str, Any]:

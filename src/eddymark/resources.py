@@ -13,8 +13,11 @@ _FIELDS = 32
 products of velocities on their way to the subgrid-scale stress, and what the allocator keeps of earlier ones."""
 _CHUNK_BYTES = 2**24
 """Outputs of a run that wait for their chunk to be full (`storage.CHUNK_BYTES`)."""
+_WINDOW_CACHE = 2**30
+"""Trajectories that a training keeps (`training.windows.CACHE_BYTES`)."""
 _LEAST = 4000
-_MARGIN = 1.25
+MARGIN = 1.25
+"""What is asked for over what is predicted: allocators keep more than arrays need."""
 
 
 def generate_memory(flow: Flow, *, threads: int) -> int:
@@ -44,4 +47,28 @@ def generate_memory(flow: Flow, *, threads: int) -> int:
 
 def generate_mem_mb(flow: Flow, *, threads: int) -> int:
     """Return what such a job asks a cluster for, megabytes: a quarter more than it needs, and not less than others."""
-    return max(_LEAST, math.ceil(_MARGIN * generate_memory(flow, threads=threads) / 2**20))
+    return max(_LEAST, math.ceil(MARGIN * generate_memory(flow, threads=threads) / 2**20))
+
+
+TRAINING_PROCESS = 1_400_000_000
+"""Bytes of the process of a training with a small model: libraries, compiled solvers, what is set up on first use."""
+_COPIES = 5
+"""Copies of all weights that a training holds: themselves, their average, AdamW's two moments, the best average."""
+
+
+def training_memory(*, weights: int, work: int) -> int:
+    """Return the peak memory of a training on its device beside data and process, bytes.
+
+    Arguments:
+        weights: bytes of the weights.
+        work: bytes of what comes and goes: the arrays of a step with its gradients, or of a validation.
+    """
+    # A better average is there before the earlier one goes, and so are the gradients of the last step.
+    return _COPIES * weights + max(work, 2 * weights)
+
+
+def training_host_memory(flow: Flow) -> int:
+    """Return what a training needs beside the memory of its device: the process, and the trajectories that it keeps."""
+    numbers = len(flow.sides) * math.prod(flow.large_eddy_grid.points)
+    outputs = flow.trajectories("train") * (1 + flow.sampling.splits.train.length / flow.sampling.interval)
+    return TRAINING_PROCESS + round(min(_WINDOW_CACHE, 4 * numbers * outputs))

@@ -1,4 +1,4 @@
-"""Digests of external data: a source that changes reruns its flow."""
+"""Digests of external data: a source that changes reruns its flow, a file of weights the models which begin with it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,18 @@ def source_digests(source: Source) -> list[list[str]]:
         return [[_digest(path) for path in files] for files in groups]
     except OSError as error:
         raise EddymarkError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+def weights_digest(path: Path) -> str:
+    """Return a digest of a file of weights, independent of where it lies.
+
+    Raises:
+        EddymarkError: if it cannot be read.
+    """
+    try:
+        return _digest(path)
+    except OSError as error:
+        raise EddymarkError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _digest(path: Path) -> str:

@@ -283,8 +283,8 @@ BAD: list[tuple[str, str, Any, str]] = [
         HYBRID,
         "operator",
         {"type": "convolutional", "arguments": {"width": 8, "layers": 1}},
-        "operator.arguments: expected arguments that convolutional accepts, found width must be at least 1 and layers "
-        "at least 2; got 8 and 1",
+        "operator.arguments.width: expected arguments that convolutional accepts (width must be at least 1 and layers "
+        "at least 2), found 8 and 1",
     ),
     (
         "config.yaml",

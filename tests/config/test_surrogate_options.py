@@ -291,3 +291,17 @@ def test_a_mistake_in_what_is_boosted_is_one_line(tmp_path: Path) -> None:
         "third": {"base": "hybrid", "kind": "surrogate", "solver": None, "boosts": "second"},
     }
     assert all("histori" in line for line in refusals(tmp_path, models))
+
+
+def test_a_file_of_weights_has_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "poseidon.safetensors").touch()
+    operator = {"type": "scot", "arguments": {"published_weights": "posidon.safetensors"}}
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, FNO, {"operator": operator})
+    assert [str(finding).partition(": ")[2] for finding in caught.value.findings] == [
+        "operator.arguments.published_weights: expected the path of an existing file (from the working directory), "
+        "found 'posidon.safetensors'; did you mean poseidon.safetensors?"
+    ]
+    operator["arguments"] = {"published_weights": "poseidon.safetensors"}
+    assert load(tmp_path, FNO, {"operator": operator}).operator is not None

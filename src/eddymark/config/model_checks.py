@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from eddymark.closures import CLOSURES
 from eddymark.config.closure_checks import check_closure
 from eddymark.config.findings import Problem, nearest_name, show
 from eddymark.config.names import TRAINED_CLOSURES, registered_closures, registered_operators
-from eddymark.config.schema import Flow, LargeEddySimulation, Stretch, Surrogate
+from eddymark.config.schema import WEIGHTS_FILE, Flow, LargeEddySimulation, Stretch, Surrogate
 from eddymark.config.signatures import constructor_arguments
 from eddymark.config.surrogate_checks import check_stepping
 from eddymark.config.training import Objective
@@ -111,6 +112,7 @@ def _check_operator(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
         return
     where = (*path, "arguments")
     yield from _check_arguments(where, operator.type, OPERATORS[operator.type], operator.arguments, _GIVEN_TO_OPERATORS)
+    yield from _check_weights_file((*where, WEIGHTS_FILE), operator.arguments.get(WEIGHTS_FILE))
     if "modes" not in operator.arguments:
         return
     points, modes = flow.large_eddy_grid.points, operator.arguments["modes"]
@@ -122,6 +124,16 @@ def _check_operator(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
     elif any(m > (n - 1) // 2 for m, n in zip(per_axis, points, strict=True)):
         expected = f"Fourier modes per sign that the LES grid {show(points)} has, at most {highest}"
         yield Problem((*where, "modes"), expected, show(modes))
+
+
+def _check_weights_file(path: Path, file: Any) -> Iterator[Problem]:
+    """Yield a problem unless there is such a file, or none is named."""
+    if file is None or pathlib.Path(str(file)).is_file():
+        return
+    beside = pathlib.Path(str(file)).parent
+    files = (str(other) for other in beside.iterdir() if other.is_file()) if beside.is_dir() else ()
+    expected = "the path of an existing file (from the working directory)"
+    yield Problem(path, expected, show(file), nearest_name(file, files))
 
 
 def _check_arguments(

@@ -22,6 +22,9 @@ Precision = Literal["float32", "float64"]
 Split = Literal["train", "validation", "test"]
 Integrator = Literal["runge_kutta_4", "runge_kutta_3"]
 
+WEIGHTS_FILE = "published_weights"
+"""Argument of an operator which is a file of weights with which its training starts."""
+
 
 class Reference(Model):
     """In words: the scales that make the flow nondimensional."""

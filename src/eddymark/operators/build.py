@@ -118,16 +118,30 @@ def build_operator(
         raise OperatorError(type, Problem(("arguments", missing[0]), f"a value ({type} needs it)", "nothing"))
     try:
         operator = constructor(**keywords)
-    except Exception as error:
-        problem = Problem(("arguments",), f"arguments that {type} accepts", _one_line(error))
-        raise OperatorError(type, problem) from error
+    except (Exception, SystemExit) as error:
+        raise OperatorError(type, _refusal(arguments, f"arguments that {type} accepts", _one_line(error))) from error
     if not isinstance(operator, nn.Module):
         raise OperatorError(type, Problem(("type",), "a torch.nn.Module", show(type)))
     if type not in OPERATORS:
         operator = ForeignOperator(operator)
     if points is not None:
-        _try(operator, type, (1, in_channels, *points), (1, out_channels, *points))
+        _try(operator, type, arguments, (1, in_channels, *points), (1, out_channels, *points))
     return operator
+
+
+def _refusal(arguments: Mapping[str, Any], expected: str, message: str) -> Problem:
+    """Return the problem of what an operator refuses, at the argument with which its message begins.
+
+    Messages of the package begin with the name of an argument, or with a file that is one, and end with `; got …`.
+    """
+    starts = {name: (f"{name} ", f"{name}: ", f"{value}: ") for name, value in arguments.items()}
+    key = next((name for name, start in starts.items() if message.startswith(start)), None)
+    if key is None:
+        return Problem(("arguments",), expected, message)
+    rule, _, got = message.partition("; got ")
+    if not got:
+        return Problem(("arguments", key), expected, message)
+    return Problem(("arguments", key), f"{expected} ({rule})", got)
 
 
 def _find(type: str) -> Callable[..., nn.Module]:
@@ -137,7 +151,7 @@ def _find(type: str) -> Callable[..., nn.Module]:
         raise OperatorError(type, unknown_name(("type",), type, "an operator or a dotted path", OPERATORS))
     try:
         package = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OperatorError(type, Problem(("type",), "a module that can be imported", _one_line(error))) from error
     if not hasattr(package, name):
         options = [key for key, value in vars(package).items() if callable(value) and not key.startswith("_")]
@@ -180,7 +194,9 @@ def _parameters(constructor: Callable[..., nn.Module], type: str) -> dict[str, i
     return named[0] if named and takes_anything else found[0]
 
 
-def _try(operator: nn.Module, type: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+def _try(
+    operator: nn.Module, type: str, arguments: Mapping[str, Any], given: tuple[int, ...], wanted: tuple[int, ...]
+) -> None:
     training = operator.training
     operator.eval()
     parameter = next(operator.parameters(), torch.empty(0))
@@ -188,8 +204,8 @@ def _try(operator: nn.Module, type: str, given: tuple[int, ...], wanted: tuple[i
         with torch.no_grad():
             result = operator(torch.zeros(given, dtype=parameter.dtype, device=parameter.device))
     except Exception as error:
-        problem = Problem(("arguments",), f"an operator for input of shape {given}", _one_line(error))
-        raise OperatorError(type, problem) from error
+        expected = f"an operator for input of shape {given}"
+        raise OperatorError(type, _refusal(arguments, expected, _one_line(error))) from error
     finally:
         operator.train(training)
     shape = tuple(result.shape) if isinstance(result, Tensor) else result.__class__.__name__
@@ -199,5 +215,5 @@ def _try(operator: nn.Module, type: str, given: tuple[int, ...], wanted: tuple[i
         )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or error.__class__.__name__

@@ -104,12 +104,13 @@ def _memory(operator: nn.Module, one: tuple[int, ...], all_samples: tuple[int, .
     before = [few, many, *operator.parameters(), *operator.buffers()]
     # What is kept for later passes is not counted.
     forward()
-    memory = Memory(_peak(forward, before), _peak(train, before))
+    memory = Memory(live_bytes(forward, before), live_bytes(train, before))
     operator.zero_grad(set_to_none=True)
     return memory
 
 
-def _peak(work: Callable[[], None], before: Iterable[Tensor]) -> int:
+def live_bytes(work: Callable[[], object], before: Iterable[Tensor]) -> int:
+    """Return the bytes of the arrays that exist at the peak of some work, beside those that were there before."""
     with _LiveArrays(before) as arrays:
         work()
     return arrays.peak

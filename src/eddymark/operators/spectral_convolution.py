@@ -108,7 +108,7 @@ def to_spectrum(
         Complex amplitudes `(mode, batch, channel)`; `mode` runs over the kept modes with the last grid axis slowest,
         each full axis in the order 0 … m, −m … −1 and the last one 0 … m.
     """
-    if torch.is_autocast_enabled(values.device.type):
+    if _shortens(values.device):
         # Amplitudes span more decades than a short mantissa can add up, and no complex numbers have one.
         with torch.autocast(values.device.type, enabled=False):
             return to_spectrum(in_full_precision(values), modes, axes=axes, padding=padding)
@@ -143,7 +143,7 @@ def to_grid(
         beside: field to add, `(z, y, x, batch, channel)`.
         axes, padding: as of `to_spectrum`.
     """
-    if torch.is_autocast_enabled(spectrum.device.type):
+    if _shortens(spectrum.device):
         with torch.autocast(spectrum.device.type, enabled=False):
             beside = None if beside is None else in_full_precision(beside)
             return to_grid(spectrum, modes, points, beside=beside, axes=axes, padding=padding)
@@ -166,6 +166,11 @@ def _matrices(
     """Return the matrices of a grid axis of an array `(z, y, x, …)`."""
     axis = None if axes is None else axes[-1 - number]
     return transform_matrices(points, modes[-1 - number], number == 0, like.dtype, like.device, axis, padding)
+
+
+def _shortens(device: torch.device) -> bool:
+    """Return whether autocast is on for a device; it knows nothing of torch's meta device."""
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
 
 
 def in_full_precision(values: Tensor) -> Tensor:

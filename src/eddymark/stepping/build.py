@@ -163,7 +163,7 @@ def _assemble(
         return build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
     solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
     static = flow.static_fields(solver.space)
-    operator = build_network(flow, model, statics=len(static), dtype=dtype, device=device)
+    operator = build_network(flow, model, static_fields=len(static), dtype=dtype, device=device)
     autocast = None if surrogate.autocast is None else _AUTOCAST[surrogate.autocast]
     constraints = build_constraints(surrogate, solver, flow.configuration.forcing)
     if surrogate.kind == "hybrid":

@@ -11,25 +11,35 @@ from eddymark.operators.boosted import BoostedOperator
 from eddymark.operators.build import build_operator, require_lead_time
 
 
-def build_network(flow: Flow, model: str, *, statics: int, dtype: torch.dtype, device: torch.device) -> nn.Module:
+def build_network(flow: Flow, model: str, *, static_fields: int, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """Return the network of a surrogate or a hybrid with initial weights, together with what it boosts.
 
     Arguments:
         flow: the flow.
         model: one of its surrogates.
-        statics: number of static fields that it sees.
+        static_fields: number of fields which it sees besides states.
         dtype, device: of its weights.
 
     Raises:
         OperatorError: if an operator cannot be built, or fails on the flow's grid.
     """
-    network = _converted(_network(flow, model, statics=statics), dtype=dtype, device=device)
+    network = _converted(untrained_network(flow, model, static_fields=static_fields), dtype=dtype, device=device)
     if flow.configuration.surrogates[model].compile:
         network.compile()
     return network
 
 
-def _network(flow: Flow, model: str, *, statics: int) -> nn.Module:
+def untrained_network(flow: Flow, model: str, *, static_fields: int) -> nn.Module:
+    """Return the network of a surrogate or a hybrid as torch makes it, together with what it boosts.
+
+    Arguments:
+        flow: the flow.
+        model: one of its surrogates.
+        static_fields: number of fields which it sees besides states.
+
+    Raises:
+        OperatorError: if an operator cannot be built, or fails or returns a wrong shape on the flow's grid.
+    """
     surrogate = flow.configuration.surrogates[model]
     assert surrogate.operator is not None
     dimension = flow.coarse_grid.dimension
@@ -38,7 +48,7 @@ def _network(flow: Flow, model: str, *, statics: int) -> nn.Module:
     operator = build_operator(
         surrogate.operator.type,
         surrogate.operator.arguments,
-        in_channels=frames * dimension + statics + (out_channels if surrogate.boosts else 0),
+        in_channels=frames * dimension + static_fields + (out_channels if surrogate.boosts else 0),
         out_channels=out_channels,
         dimension=dimension,
         axes=[Axis(side) for side in flow.coarse_grid.sides],
@@ -48,7 +58,7 @@ def _network(flow: Flow, model: str, *, statics: int) -> nn.Module:
         require_lead_time(surrogate.operator.type, operator)
     if surrogate.boosts is None:
         return operator
-    return BoostedOperator(_network(flow, surrogate.boosts, statics=statics), operator)
+    return BoostedOperator(untrained_network(flow, surrogate.boosts, static_fields=static_fields), operator)
 
 
 def _converted(module: nn.Module, *, dtype: torch.dtype, device: torch.device) -> nn.Module:
