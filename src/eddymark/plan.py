@@ -158,7 +158,7 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         used, needed = types, [*generated, *filter(None, [steps.get(stepper.name)])]
         if stepper.seed is not None:
             surrogate = flow.surrogates[stepper.name]
-            section = surrogate.model_dump(mode="json", exclude={"seeds"})
+            section = surrogate.model_dump(mode="json", exclude={"seeds", "extends"})
             used = types + _surrogate_types(surrogate)
             folder = f"{name}/train/{stepper.name}/seed{stepper.seed}"
             fragment = data | execution | {"model": section}
