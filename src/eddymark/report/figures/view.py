@@ -133,6 +133,11 @@ def legend(figure: matplotlib.figure.Figure, handles: list[Any], *, columns: int
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
+def legend_height(entries: int, *, columns: int) -> float:
+    """Return what a legend below the panels takes of a figure's height, inches."""
+    return 0.17 * math.ceil(entries / columns)
+
+
 def handle(style: Style, text: str, *, marker: bool = False) -> Line2D:
     """Return a legend entry with the line, or the marker, of a style."""
     properties = style.point if marker else style.line
