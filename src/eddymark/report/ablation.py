@@ -104,8 +104,16 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
             yield from _differences(old, new)
         elif key == "curriculum":
             yield f"unroll: {_curriculum(old)} → {_curriculum(new)}"
+        elif isinstance(old, list) and isinstance(new, list) and _is_longer(old, new):
+            yield f"{key}: without {_words([part for part in old if part not in new])}"
+        elif isinstance(old, list) and isinstance(new, list) and _is_longer(new, old):
+            yield f"{key}: with {_words([part for part in new if part not in old])}"
         else:
             yield f"{key}: {_words(old)} → {_words(new)}"
+
+
+def _is_longer(some: list[Any], others: list[Any]) -> bool:
+    return len(some) > len(others) and all(part in some for part in others)
 
 
 def _curriculum(stages: Any) -> str:

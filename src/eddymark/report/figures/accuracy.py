@@ -84,7 +84,7 @@ def _scatter(axes: matplotlib.axes.Axes, view: View, points: list[tuple[Standing
         style = view.style(row)
         horizontal = _bars(cost)
         vertical = _bars(error)
-        axes.errorbar(
+        drawn = axes.errorbar(
             [cost.value],
             [error.value],
             xerr=horizontal,
@@ -95,6 +95,8 @@ def _scatter(axes: matplotlib.axes.Axes, view: View, points: list[tuple[Standing
             zorder=2,
             **style.point,
         )
+        for bar in drawn.lines[2]:
+            bar.set_alpha(0.5)
 
 
 def _bars(estimate: Estimate) -> list[list[float]] | None:

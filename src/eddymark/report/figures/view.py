@@ -59,14 +59,16 @@ class View:
 
     @property
     def main(self) -> list[StepperResults]:
-        """The LES and learned models to draw: all if they are few, else the no-model LES and the best.
+        """The LES and learned models to draw: all if they are few, else the no-model LES, the best LES and the best.
 
         A coarser LES, whose statistics are those of fewer shells, is drawn in no figure but those of cost and survival.
         """
         names = [row.name for row in self.standings if row.kind in COMPETING and row.fewer_shells is None]
         if len(names) > LINES:
-            ranked = [row.name for row in rank(self.standings, SPECTRUM)]
-            wanted = [name for name in (self.flow.no_model,) if name] + ranked + names
+            ranked = rank(self.standings, SPECTRUM)
+            classical = next((row.name for row in ranked if row.kind == "les"), None)
+            wanted = [name for name in (self.flow.no_model, classical) if name]
+            wanted += [*(row.name for row in ranked), *names]
             keep = set(list(dict.fromkeys(wanted))[:LINES])
             names = [name for name in names if name in keep]
         return [self.representative(name) for name in names]
