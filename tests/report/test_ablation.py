@@ -56,7 +56,7 @@ def flow(tree: Tree) -> FlowResults:
     steppers = [one for one in results.steppers if one.kind in ("floor", "control") or one.name == "no_model"]
     steppers += trained(like, "base") + trained(like, "longer", forecast=1.5) + trained(like, "same")
     steppers += trained(like, "worse", forecast=0.5, failed=4)
-    return replace(results, flow=configuration, steppers=tuple(steppers), trainings=())
+    return replace(results, flow=configuration, steppers=tuple(steppers), trainings=(), apriori=None)
 
 
 @pytest.fixture(scope="module")
