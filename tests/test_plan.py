@@ -187,6 +187,15 @@ def test_a_change_of_the_data_alters_every_job(tmp_path: Path, change: tuple[str
     assert not [name for name in before if before[name].signature == after[name].signature]
 
 
+def test_how_a_surrogate_is_written_alters_only_the_report(tmp_path: Path) -> None:
+    change = {"objective": {"sobolev_weight": 1.0}}
+    copied, extending = (
+        plan(experiment(tmp_path, (FLOW, "surrogates.smooth", {key: "fno"} | change))) for key in ("base", "extends")
+    )
+    assert list(copied) == list(extending)
+    assert [key for key in copied if copied[key].signature != extending[key].signature] == ["report"]
+
+
 def test_the_longest_history_decides_where_all_steppers_start(tmp_path: Path) -> None:
     before = plan(experiment(tmp_path / "a"))
     after = plan(experiment(tmp_path / "b", (FNO, "history", 2)))

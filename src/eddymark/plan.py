@@ -247,7 +247,7 @@ def _sources(tree: SourceTree, driver: str, registered: Iterable[str]) -> list[s
 
 def _model_section(surrogate: Surrogate) -> dict[str, Any]:
     """Return what a trained model depends on; of a file of weights counts what is in it, not where it lies."""
-    section = surrogate.model_dump(mode="json", exclude={"seeds"})
+    section = surrogate.model_dump(mode="json", exclude={"seeds", "extends"})
     weights = None if surrogate.operator is None else surrogate.operator.arguments.get(WEIGHTS_FILE)
     if isinstance(weights, str) and Path(weights).is_file():
         section["operator"]["arguments"][WEIGHTS_FILE] = weights_digest(Path(weights))

@@ -64,6 +64,55 @@ def test_two_variants_of_one_file_stand_side_by_side(tmp_path: Path) -> None:
     assert [operator.arguments["width"] for operator in widths if operator] == [8, 16]
 
 
+def test_a_surrogate_extends_another_one_as_the_flow_has_it(tmp_path: Path) -> None:
+    changes = [
+        ("flows/kolmogorov.yaml", "surrogates.fno.operator.arguments.width", 12),
+        ("flows/kolmogorov.yaml", "surrogates.long.extends", "noisy"),
+        ("flows/kolmogorov.yaml", "surrogates.long.schedule.steps", 200),
+        ("flows/kolmogorov.yaml", "surrogates.noisy.extends", "fno"),
+        ("flows/kolmogorov.yaml", "surrogates.noisy.augmentation.input_noise", 0.02),
+    ]
+    experiment = load(tmp_path, *changes)
+    surrogates = experiment.flows["kolmogorov"].surrogates
+    assert list(surrogates) == ["fno", "hybrid", "fitted_viscosity", "long", "noisy"]
+    assert [surrogates[name].extends for name in ("fno", "noisy", "long")] == [None, "fno", "noisy"]
+    for name in ("noisy", "long"):
+        assert surrogates[name].operator == surrogates["fno"].operator
+        assert surrogates[name].seeds == (0, 1)
+        assert surrogates[name].augmentation.input_noise == 0.02
+    assert (surrogates["noisy"].schedule.steps, surrogates["long"].schedule.steps) == (100, 200)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(complete_mapping(experiment), sort_keys=False))
+    assert load_experiment([tmp_path / "config.yaml"]) == experiment
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (
+            {"a": {"extends": "hybrd"}},
+            "a.extends: expected another surrogate of the flow which does not extend this one (fno, hybrid, "
+            "fitted_viscosity), found 'hybrd'; did you mean hybrid?",
+        ),
+        (
+            {"a": {"extends": "a"}},
+            "a.extends: expected another surrogate of the flow which does not extend this one (fno, hybrid, "
+            "fitted_viscosity), found 'a'",
+        ),
+        ({"a": {"extends": "fno", "base": "fno"}}, "a.base: expected no base beside extends, found 'fno'"),
+        (
+            {"a": {"extends": "fno", "schedul": {}}},
+            "a.schedul: expected a known key, found an unknown key; did you mean schedule?",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_extension_is_one_line_where_it_stands(
+    tmp_path: Path, rows: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, *[("flows/kolmogorov.yaml", f"surrogates.{name}", row) for name, row in rows.items()])
+    assert str(raised.value) == f"{tmp_path}/flows/kolmogorov.yaml: surrogates.{line}"
+
+
 def test_numbers_in_scientific_notation_are_numbers_also_where_text_is_allowed(tmp_path: Path) -> None:
     write_experiment(tmp_path)
     file = tmp_path / "flows/kolmogorov.yaml"

@@ -130,6 +130,21 @@ def write_training(folder: Path, fake: Fake, random: np.random.Generator) -> Non
     record(folder, 140.0, training_seconds=135.0)
 
 
+def averages(fake: Fake, energy: np.ndarray, enstrophy: np.ndarray, windows: int) -> dict[str, np.ndarray]:
+    """Averages over time of what has one number per output, and moments of invented skewness and flatness."""
+
+    def repeated(values: np.ndarray | float) -> np.ndarray:
+        return np.repeat(np.broadcast_to(values, (TRAJECTORIES,))[:, None], windows, axis=1)
+
+    means = {"mean_kinetic_energy": energy, "mean_enstrophy": enstrophy}
+    found = {name: repeated(values.mean(axis=1)) for name, values in means.items()}
+    asymmetry = 0.25 * (1 - fake.spectrum)
+    cubes = {"derivative_cube": -asymmetry, "vorticity_gradient_production": asymmetry, "vorticity_fourth": 4.0}
+    ones = ("derivative_square", "vorticity_gradient_square", "vorticity_square")
+    found |= {name: repeated(value) for name, value in (cubes | dict.fromkeys(ones, 1.0)).items()}
+    return found | {"mean_divergence": repeated(1e-7)}
+
+
 def write_stepper(
     folder: Path, fake: Fake, flow: str, grid: Grid, random: np.random.Generator, *, windows: int = 1
 ) -> None:
@@ -185,10 +200,15 @@ def write_stepper(
         "energy_spectrum": (("trajectory", "window", "shell"), spectrum[:, None] * share),
         "vorticity_density": (("trajectory", "window", "vorticity_bin"), np.repeat(density[:, None], windows, axis=1)),
         "increment_density": (("trajectory", "window", "increment_bin"), np.repeat(density[:, None], windows, axis=1)),
+        **{
+            name: (("trajectory", "window"), values)
+            for name, values in averages(fake, energy, enstrophy, windows).items()
+        },
         "failure_time": ("trajectory", failure_time),
         "failure_cause": ("trajectory", cause.astype(str)),
     }
     coords = {"time": time[:length], "shell": shells, "vorticity_bin": bins, "increment_bin": bins}
+    coords["run"] = ("trajectory", np.arange(n))
     coords |= {"window_start": ("window", time[ends[:-1] + 1]), "window_end": ("window", time[ends[1:]])}
     coords["modes"] = ("shell", np.full(len(shells), 10))
     if fake.kind != "floor":
@@ -196,6 +216,7 @@ def write_stepper(
         growth = 1 / (1 + np.exp(-(lead[None, :] - fake.decorrelation - 0.3 * random.standard_normal((n, 1))) * 1.3))
         data["relative_l2_error"] = (("trajectory", "lead_time"), 1.4 * growth)
         data["vorticity_correlation"] = (("trajectory", "lead_time"), 1 - growth**0.5)
+        data["decorrelation_time"] = ("trajectory", np.full(n, fake.decorrelation))
         coords["lead_time"] = lead
     attrs = {
         "flow": flow,

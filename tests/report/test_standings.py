@@ -106,19 +106,22 @@ def test_standings_hold_the_numbers_of_scores_csv(tree: Tree) -> None:
     )
 
 
-def test_seeds_become_their_median_and_the_hull_of_their_intervals(tree: Tree) -> None:
+def test_seeds_become_their_median_with_an_interval_over_all_of_them(tree: Tree) -> None:
     flow = collect(tree.experiment, results=tree.results).flows[0]
     first = flow.seeds_of("fno")[0]
     shifted = []
     for seed, factor in ((1, 3.0), (2, 2.0)):
         scores = first.scores.copy()
         scores[["value", "low", "high"]] *= factor
-        shifted.append(replace(first, seed=seed, scores=scores))
-    rows = standings(replace(flow, steppers=(*flow.steppers, *shifted)))
-    pooled = next(row for row in rows if row.name == "fno")
-    single = first.scores.set_index("statistic").loc["spectrum_error"]
+        statistics = first.statistics.assign(decorrelation_time=factor * first.statistics["decorrelation_time"])
+        shifted.append(replace(first, seed=seed, scores=scores, statistics=statistics))
+    flow = replace(flow, steppers=(*flow.steppers, *shifted))
+    pooled = next(row for row in standings(flow) if row.name == "fno")
+    single = first.scores.set_index("statistic").loc["decorrelation_time"]
     assert pooled.seeds == 3
-    assert pooled[SPECTRUM].value == pytest.approx(2 * single["value"])
-    assert pooled[SPECTRUM].low == pytest.approx(single["low"])
-    assert pooled[SPECTRUM].high == pytest.approx(3 * single["high"])
+    assert pooled[DECORRELATION].value == pytest.approx(2 * single["value"])
+    assert pooled[DECORRELATION].low == pytest.approx(single["value"])
+    assert pooled[DECORRELATION].high == pytest.approx(3 * single["value"])
+    assert (pooled[SPECTRUM].low, pooled[SPECTRUM].high) == flow.pooled["fno"][SPECTRUM.key].interval
+    assert math.isfinite(pooled[SPECTRUM].low)
     assert (pooled.survived, pooled.rollouts) == (12, 12)

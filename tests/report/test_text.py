@@ -52,3 +52,5 @@ def test_units_suit_the_quantity() -> None:
     assert [size(value) for value in (3.1e8, 2.5e9)] == ["310 MB", "2.50 GB"]
     assert count(1234567) == "1\u202f234\u202f567"
     assert enumeration(["a", "b", "c"]) == "a, b and c"
+    assert enumeration(["a", "b", "c"], most=2) == "a, b and c"
+    assert enumeration(["a", "b", "c", "d"], most=2) == "a, b and 2 others"

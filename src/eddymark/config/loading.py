@@ -244,7 +244,12 @@ def _expand(merged: Document, folder: Path, findings: list[Finding]) -> Document
         document = flows.at((name,))
         if isinstance(flow.get("surrogates"), dict):
             complete = described[name].get("base", name) is None
-            surrogates = _from_files(document.at(("surrogates",)), folder / "surrogates", findings, complete=complete)
+            sections = document.at(("surrogates",))
+            extending = {key: value["extends"] for key, value in sections.value.items() if _extends(value)}
+            for key in extending:
+                sections = sections.without(key)
+            surrogates = _from_files(sections, folder / "surrogates", findings, complete=complete)
+            surrogates = _extended(surrogates, document.at(("surrogates",)), extending, findings)
             document = document.with_section("surrogates", surrogates)
         if isinstance(flow.get("large_eddy_simulations"), dict):
             simulations = document.at(("large_eddy_simulations",))
@@ -288,6 +293,41 @@ def _from_files(sections: Document, folder: Path, findings: list[Finding], *, co
         section.places[(NAME,)] = sections.place((name,))
         result = result.with_section(name, section)
     return result
+
+
+def _extends(section: Any) -> bool:
+    return isinstance(section, dict) and section.get("extends") is not None
+
+
+def _extended(resolved: Document, sections: Document, extending: dict[Any, Any], findings: list[Finding]) -> Document:
+    """Merge each section that extends another one of the same flow over it, in the order in which they stand.
+
+    Arguments:
+        resolved: the surrogates of a flow that stand alone.
+        sections: all surrogates of the flow as they are written.
+        extending: what each of the others extends.
+        findings: where what is wrong goes.
+    """
+    left = dict(extending)
+    while ready := [name for name, base in left.items() if isinstance(base, str) and base in resolved.value]:
+        for name in ready:
+            own = sections.at((name,))
+            if "base" in own.value:
+                place = own.place(("base",))
+                findings.append(Finding(place.file, place.key, "no base beside extends", show(own.value["base"])))
+                own = own.without("base")
+            section = resolved.at((left.pop(name),)).merged(own)
+            section.places[(NAME,)] = sections.place((name,))
+            resolved = resolved.with_section(name, section)
+    for name, base in left.items():
+        place = sections.place((name, "extends"))
+        others = [key for key in resolved.value if isinstance(key, str)]
+        expected = f"another surrogate of the flow which does not extend this one ({', '.join(others) or 'none'})"
+        findings.append(Finding(place.file, place.key, expected, show(base), nearest_name(base, others)))
+    # As they stand in the file, which is the order of tables.
+    for name in [name for name in sections.value if name in resolved.value]:
+        resolved = resolved.with_section(name, resolved.at((name,)))
+    return resolved
 
 
 def _schema_problems(error: ValidationError, document: Document) -> list[Problem]:

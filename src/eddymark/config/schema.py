@@ -193,6 +193,8 @@ class Surrogate(Model):
     schedule: Schedule
     parallel: Parallel = Parallel()
     seeds: tuple[Seed, ...] = (0,)
+    extends: str | None = None
+    """Another surrogate of the flow, of which this one is a change: the report compares the two."""
 
 
 class Survival(Model):

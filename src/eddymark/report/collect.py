@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from eddymark.config.schema import Experiment, Flow
 from eddymark.config.steppers import StepperName, longest_history, solvers, stepper_names
 from eddymark.errors import EddymarkError
 from eddymark.records import read_record
+from eddymark.statistics.pooled import PooledScore, pool
 from eddymark.storage import open_trajectories
 
 SPLITS = ("train", "validation", "test")
@@ -127,6 +129,8 @@ class FlowResults:
     timings: pd.DataFrame
     apriori: AprioriResults | None
     """None for a flow with a source, whose true stress is not known."""
+    seed: int = 0
+    """The experiment's."""
 
     @property
     def dimensions(self) -> int:
@@ -162,6 +166,29 @@ class FlowResults:
         """Return the results of every seed of one stepper."""
         return [stepper for stepper in self.steppers if stepper.name == name]
 
+    @property
+    def extensions(self) -> dict[str, str]:
+        """The models which are changes of others, and of which."""
+        return {name: one.extends for name, one in self.flow.surrogates.items() if one.extends is not None}
+
+    @cached_property
+    def pooled(self) -> dict[str, dict[str, PooledScore]]:
+        """Scores over all seeds by model and statistic, of models with several seeds and those that are compared."""
+        wanted = {name for name in self.flow.surrogates if len(self.seeds_of(name)) > 1}
+        wanted |= {name for pair in self.extensions.items() for name in pair}
+        validation, paired = self.flow.validation, self.flow.is_transient
+        return {
+            name: pool(
+                [stepper.statistics for stepper in self.seeds_of(name)],
+                self.dns.statistics,
+                seed=self.seed,
+                samples=validation.bootstrap_samples,
+                paired=paired,
+            )
+            for name in self.flow.surrogates
+            if name in wanted
+        }
+
 
 @dataclass(frozen=True)
 class Record:
@@ -191,11 +218,11 @@ def collect(experiment: Experiment, *, results: Path) -> Results:
     Raises:
         EddymarkError: an artifact of the experiment is missing or damaged.
     """
-    flows = tuple(_flow(name, flow, results / name) for name, flow in experiment.flows.items())
+    flows = tuple(_flow(name, flow, results / name, experiment.seed) for name, flow in experiment.flows.items())
     return Results(experiment, flows, _records(experiment, results))
 
 
-def _flow(name: str, flow: Flow, folder: Path) -> FlowResults:
+def _flow(name: str, flow: Flow, folder: Path, seed: int) -> FlowResults:
     trainings = tuple(
         _training(model, surrogate.kind, seed, folder / "train" / model / f"seed{seed}")
         for model, surrogate in flow.surrogates.items()
@@ -208,7 +235,7 @@ def _flow(name: str, flow: Flow, folder: Path) -> FlowResults:
     if flow.source is None:
         tables = [_read(validate / "apriori" / f"{table}.csv", pd.read_csv) for table in ("apriori", "dissipation")]
         apriori = AprioriResults(*tables)
-    return FlowResults(name, flow, _data(folder / "generate", flow), trainings, steppers, timings, apriori)
+    return FlowResults(name, flow, _data(folder / "generate", flow), trainings, steppers, timings, apriori, seed)
 
 
 def _read(path: Path, reader: Callable[[Path], Content]) -> Content:

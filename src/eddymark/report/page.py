@@ -13,16 +13,18 @@ from markupsafe import Markup
 
 from eddymark.config import Experiment, complete_mapping
 from eddymark.report import figures, text
+from eddymark.report.ablation import Change, changes
 from eddymark.report.animation import Animation, animation
 from eddymark.report.collect import FlowResults, Record, Results
 from eddymark.report.constraints import MARK
 from eddymark.report.figures import apriori
 from eddymark.report.figures.view import View
 from eddymark.report.quality import Quality, quality
-from eddymark.report.standings import Standing, displayed, standings
+from eddymark.report.standings import Score, Standing, displayed, fake_catcher, standings
 from eddymark.report.style import Figure, Styles, plotting
 from eddymark.report.tables import (
     Column,
+    changes_frame,
     columns,
     comparison_frame,
     failures,
@@ -30,6 +32,7 @@ from eddymark.report.tables import (
     headline_frame,
     jobs,
     stages,
+    survived,
 )
 from eddymark.report.verdict import Verdict, verdict
 
@@ -44,6 +47,8 @@ class Section:
     """The standings in the order of the table."""
     verdict: Verdict
     columns: list[Column]
+    changes: list[Change]
+    catcher: Score
     figures: list[Figure]
     animation: Animation
     apriori: Figure | None
@@ -82,6 +87,8 @@ def build(results: Results) -> Report:
         tables[f"{name}-headline.csv"] = headline_frame(metrics[name])
         tables[f"{name}-comparison.csv"] = comparison_frame(section.flow, section.standings)
         tables[f"{name}-failures.csv"] = section.failures
+        if section.changes:
+            tables[f"{name}-changes.csv"] = changes_frame(section.changes)
         tables[f"{name}-data-quality.csv"] = pd.DataFrame(section.quality.facts, columns=["quantity", "value"])
         tables[f"{name}-scores.csv"] = pd.concat([one.scores for one in section.flow.steppers], ignore_index=True)
         if section.flow.apriori is not None:
@@ -114,6 +121,8 @@ def _section(flow: FlowResults, styles: Styles, records: Sequence[Record]) -> Se
             longest_lead=flow.longest_lead,
             clock=flow.flow.clock,
         ),
+        changes=changes(flow, rows),
+        catcher=fake_catcher(flow.dimensions),
         columns=columns(rows, dimensions=flow.dimensions, longest_lead=flow.longest_lead, clock=flow.flow.clock),
         figures=[draw(view) for draw in figures.results_of(flow)],
         animation=animation(view),
@@ -134,6 +143,8 @@ def _html(results: Results, sections: list[Section], job_table: pd.DataFrame) ->
         lstrip_blocks=True,
     )
     environment.filters["number"] = text.number
+    environment.filters["interval"] = text.interval
+    environment.filters["survived"] = lambda row: survived(row).text
     environment.filters["duration"] = text.duration
     environment.filters["size"] = text.size
     environment.filters["flow_title"] = text.flow_title

@@ -11,6 +11,7 @@ import pandas as pd
 
 from eddymark.config.steppers import boosted_models, noise_name
 from eddymark.report.collect import LEARNED, FlowResults, StepperResults
+from eddymark.statistics.pooled import PooledScore
 
 COMPETING = ("les", *LEARNED)
 ORDER = ("floor", *COMPETING, "control")
@@ -210,8 +211,8 @@ def speed_up(dns: Standing, row: Standing) -> float:
 def standings(flow: FlowResults) -> list[Standing]:
     """Return one row per stepper of a flow: DNS, LES, learned models, controls, in the experiment's order.
 
-    Several seeds of one model become their median; its interval is the hull of the seeds' intervals, so that
-    it covers the scatter between trajectories and between seeds.
+    Several seeds of one model become their median, with an interval over seeds and initial states
+    (`statistics.pooled`).
     """
     steppers = sorted(flow.steppers, key=lambda stepper: ORDER.index(stepper.kind))
     names = list(dict.fromkeys(stepper.name for stepper in steppers))
@@ -227,7 +228,10 @@ def _standing(flow: FlowResults, seeds: list[StepperResults]) -> Standing:
     failures = np.concatenate([stepper.failure_times for stepper in seeds])
     failed = failures[np.isfinite(failures)]
     single, batch = _costs(flow.timings, first.name)
-    estimates = {key: _pool([one[key] for one in per_seed if key in one]) for key in keys}
+    estimates = per_seed[0]
+    if len(seeds) > 1:
+        pooled = flow.pooled[first.name]
+        estimates = {key: _pool([one[key] for one in per_seed if key in one], pooled.get(key)) for key in keys}
     points, cutoff = (first.statistics.attrs.get(key) for key in ("points", "cutoff"))
     resolved = int(flow.dns.statistics.attrs["cutoff"])
     return Standing(
@@ -283,17 +287,10 @@ def _estimates(scores: pd.DataFrame) -> dict[str, Estimate]:
     return estimates
 
 
-def _pool(seeds: list[Estimate]) -> Estimate:
-    if len(seeds) == 1:
-        return seeds[0]
-    lows = [one.low for one in seeds if math.isfinite(one.low)]
-    highs = [one.high for one in seeds if math.isfinite(one.high)]
-    return Estimate(
-        _median(one.value for one in seeds),
-        min(lows, default=NAN),
-        max(highs, default=NAN),
-        _median(one.floor for one in seeds),
-    )
+def _pool(seeds: list[Estimate], pooled: PooledScore | None) -> Estimate:
+    """Return the median of the seeds; what validation measured once and is no average has no interval over seeds."""
+    low, high = (NAN, NAN) if pooled is None else pooled.interval
+    return Estimate(_median(one.value for one in seeds), low, high, _median(one.floor for one in seeds))
 
 
 def _median(values: Iterable[float | int | None]) -> float:

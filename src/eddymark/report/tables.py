@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from eddymark.report.ablation import Change
 from eddymark.report.collect import FlowResults, Record
 from eddymark.report.constraints import shares, strengths
 from eddymark.report.standings import (
@@ -33,6 +34,7 @@ from eddymark.report.standings import (
     separated,
 )
 from eddymark.report.text import DASH, KINDS, count, duration, interval, number, size
+from eddymark.statistics.pooled import SURVIVING
 
 FAILURES = "†"
 """Marks a score from which failed rollouts are missing."""
@@ -106,7 +108,7 @@ def columns(
         *layers,
         scored(catcher_title, "× floor (absolute)", catcher),
         scored("Decorrelation", f"{clock}s", DECORRELATION),
-        Column("Survived", "rollouts (median failure)", _survived),
+        Column("Survived", "rollouts (median failure)", survived),
         *(constrained if any(row.activities for row in standings) else []),
         Column("Cost, batch", f"s / {clock}", lambda row: _seconds(row.cost_batch.value)),
         Column("Cost, one by one", f"s / {clock}", lambda row: _seconds(row.cost_single.value)),
@@ -150,7 +152,8 @@ def _enstrophy(standings: Sequence[Standing]) -> Callable[[Standing], Cell]:
     return cell
 
 
-def _survived(row: Standing) -> Cell:
+def survived(row: Standing) -> Cell:
+    """Return how many rollouts survived, and when the others failed."""
     if not row.rollouts:
         return Cell(DASH, math.nan)
     text = f"{row.survived}/{row.rollouts}"
@@ -181,6 +184,26 @@ def comparison_frame(flow: FlowResults, standings: Sequence[Standing]) -> pd.Dat
             **{f"{column.title} [{column.unit}]".replace(" []", ""): _plain(column.cell(row)) for column in chosen},
         }
         for row in displayed(standings)
+    ]
+    return pd.DataFrame(rows)
+
+
+def changes_frame(changes: Sequence[Change]) -> pd.DataFrame:
+    """Return what changes of models did as a table with one row per change and statistic."""
+    rows = [
+        {
+            "model": change.standing.name,
+            "against": change.base.name,
+            "change": "; ".join(change.options),
+            "statistic": statistic,
+            "effect": "difference" if statistic == SURVIVING else "ratio",
+            "value": effect.value,
+            "low": effect.low,
+            "high": effect.high,
+            "outcome": change.outcomes.get(statistic, ""),
+        }
+        for change in changes
+        for statistic, effect in change.effects.items()
     ]
     return pd.DataFrame(rows)
 

@@ -74,8 +74,10 @@ def count(value: float) -> str:
     return f"{int(value):,}".replace(",", "\u202f") if math.isfinite(value) else DASH
 
 
-def enumeration(items: Sequence[str]) -> str:
-    """Return `a`, `a and b` or `a, b and c`."""
+def enumeration(items: Sequence[str], *, most: int | None = None) -> str:
+    """Return `a`, `a and b` or `a, b and c`; of more than `most` items, `a, b and 5 others`."""
+    if most is not None and len(items) > most + 1:
+        items = [*items[:most], f"{len(items) - most} others"]
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"

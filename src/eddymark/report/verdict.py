@@ -29,6 +29,9 @@ EQUAL_COST = 1.1
 HEADROOM = 2.0
 """Below this multiple of the sampling floor the no-model LES leaves nothing to win."""
 
+NAMED = 6
+"""Steppers named in one sentence; the tables have all."""
+
 NOISE = ("matched_noise", "constrained_noise")
 
 
@@ -269,7 +272,7 @@ def _leader(standings: Sequence[Standing], score: Score, clock: str, longest_lea
         return f"{extreme} {score.title}: {beyond_the_data(ranked, longest_lead, clock)}"
     text = f"{extreme} {score.title}: {_quoted(best, score, clock)}"
     if equals:
-        return f"{text}, not separated by the intervals from {enumeration([row.name for row in equals])}"
+        return f"{text}, not separated by the intervals from {enumeration([row.name for row in equals], most=NAMED)}"
     if len(ranked) == 1:
         return f"{text}, the only one whose rollouts all survived"
     return f"{text}, ahead of {_quoted(ranked[1], score, clock)} outside the intervals"
@@ -355,7 +358,7 @@ def _excluded(standings: Sequence[Standing], clock: str) -> str:
         if math.isfinite(row[SPECTRUM].value):
             facts.append(f"{SPECTRUM.title} of those that did not blow up {interval(row[SPECTRUM])} {SPECTRUM.unit}")
         names.append(f"{row.name} ({', '.join(facts)})")
-    return f"not ranked, because rollouts failed: {enumeration(names)}"
+    return f"not ranked, because rollouts failed: {enumeration(names, most=NAMED)}"
 
 
 def _coarser(standings: Sequence[Standing]) -> str:

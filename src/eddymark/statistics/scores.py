@@ -193,7 +193,7 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
     return [*scores, _DIVERGENCE, _SURVIVAL]
 
 
-def _values(dataset: xr.Dataset) -> dict[str, Array]:
+def values_by_trajectory(dataset: xr.Dataset) -> dict[str, Array]:
     """Return everything that is averaged over trajectories, `(trajectory, ...)`."""
     values = {
         str(name): variable.to_numpy()
@@ -233,7 +233,7 @@ def score_table(
     names = {name: prediction.attrs[name] for name in ("flow", "stepper", "kind", "seed")}
     flow, stepper = str(names["flow"]), str(names["stepper"])
     is_dns = names["kind"] == "floor"
-    ours, dns = _values(prediction), _values(reference)
+    ours, dns = values_by_trajectory(prediction), values_by_trajectory(reference)
     ours_runs, dns_runs = prediction["run"].to_numpy(), reference["run"].to_numpy()
     weights = uncertainty.bootstrap_weights
     ours_weights = weights(generator(seed, flow, "bootstrap", stepper), runs=ours_runs, samples=samples)

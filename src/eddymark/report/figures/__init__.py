@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eddymark.report.collect import FlowResults
-from eddymark.report.figures import accuracy, densities, evolution, layers, preparation, snapshots, spectra
+from eddymark.report.figures import accuracy, densities, evolution, layers, preparation, seeds, snapshots, spectra
 from eddymark.report.figures.view import View
 from eddymark.report.style import Figure
 
@@ -23,9 +23,12 @@ RESULTS: tuple[Callable[[View], Figure], ...] = (
 
 def results_of(flow: FlowResults) -> list[Callable[[View], Figure]]:
     """Return the figures about the comparison that a flow has."""
-    if "reynolds_stress" not in flow.dns.statistics:
-        return list(RESULTS)
-    return [RESULTS[0], layers.mixing_layers, *RESULTS[1:]]
+    chosen = list(RESULTS)
+    if flow.pooled:
+        chosen.insert(RESULTS.index(accuracy.cost_and_accuracy), seeds.seeds)
+    if "reynolds_stress" in flow.dns.statistics:
+        chosen.insert(1, layers.mixing_layers)
+    return chosen
 
 
 def preparation_of(flow: FlowResults) -> list[Callable[[View], Figure]]:

@@ -7,7 +7,7 @@ import math
 import matplotlib.axes
 import numpy as np
 
-from eddymark.report.figures.view import View, canvas, handle, legend, mean_interval, readable_decades
+from eddymark.report.figures.view import View, canvas, handle, legend, legend_height, mean_interval, readable_decades
 from eddymark.report.standings import (
     COMPETING,
     DECORRELATION,
@@ -24,9 +24,9 @@ from eddymark.report.verdict import beyond_the_data
 
 def cost_and_accuracy(view: View) -> Figure:
     """Draw the spectrum error over the cost of every LES and learned model, with the Pareto front."""
-    figure = canvas(9.2, 4.4)
-    single, batch = figure.subplots(1, 2, sharey=True)
     rows = [row for row in view.standings if row.kind in COMPETING]
+    figure = canvas(9.2, 3.9 + legend_height(len(rows), columns=3))
+    single, batch = figure.subplots(1, 2, sharey=True)
     _scatter(single, view, [(row, row.cost_single) for row in rows])
     _scatter(batch, view, [(row, row.cost) for row in rows])
     front = pareto_front(view.standings)
@@ -84,7 +84,7 @@ def _scatter(axes: matplotlib.axes.Axes, view: View, points: list[tuple[Standing
         style = view.style(row)
         horizontal = _bars(cost)
         vertical = _bars(error)
-        axes.errorbar(
+        drawn = axes.errorbar(
             [cost.value],
             [error.value],
             xerr=horizontal,
@@ -95,6 +95,8 @@ def _scatter(axes: matplotlib.axes.Axes, view: View, points: list[tuple[Standing
             zorder=2,
             **style.point,
         )
+        for bar in drawn.lines[2]:
+            bar.set_alpha(0.5)
 
 
 def _bars(estimate: Estimate) -> list[list[float]] | None:

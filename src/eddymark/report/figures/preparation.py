@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from eddymark.report.figures.view import View, canvas, handle, legend, readable_decades, thinned
+from eddymark.report.figures.view import LINES, View, canvas, handle, legend, readable_decades, thinned
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import enumeration, number
 
@@ -23,8 +23,8 @@ def training_curves(view: View) -> Figure:
     """Draw training loss and validation error of every trained model over the training steps."""
     figure = canvas(9.2, 4.2)
     loss, error = figure.subplots(1, 2)
-    seen: dict[str, None] = {}
-    for training in view.flow.trainings:
+    main = {stepper.name for stepper in view.main}
+    for training in sorted(view.flow.trainings, key=lambda training: training.name in main):
         style = view.styles.style_for(training.name, training.kind)
         history = training.history
         steps = history["step"].to_numpy(dtype=float)
@@ -32,25 +32,28 @@ def training_curves(view: View) -> Figure:
         changes = np.flatnonzero(np.diff(history["unroll"].to_numpy(dtype=float)) != 0) + 1
         for axes, column in ((loss, "training_loss"), (error, "validation_error")):
             values = history[column].to_numpy(dtype=float)
+            if training.name not in main:
+                axes.plot(steps[keep], values[keep], color="0.8", linewidth=0.8)
+                continue
             axes.plot(steps[keep], values[keep], **style.line)
             axes.plot(steps[changes], values[changes], **{**style.point, "marker": "|"}, markeredgewidth=2)
-        seen[f"{training.name} {training.kind}"] = None
     for axes, title in ((loss, "training loss (1)"), (error, "error of validation rollouts (1)")):
         axes.set_yscale("log")
         readable_decades(axes.yaxis)
         axes.set_xlabel("optimiser steps")
         axes.set_ylabel(title)
         axes.set_xlim(0, None)
-    pairs = [pair.split(" ") for pair in seen]
-    legend(figure, [handle(view.styles.style_for(name, kind), name) for name, kind in pairs], columns=4)
-    best = {
-        item.name: item.history["validation_error"].min()
-        for item in sorted(view.flow.trainings, key=lambda item: -item.history["validation_error"].min())
-    }
-    lowest = [f"{name} {number(value)}" for name, value in best.items()][::-1]
+    kinds = {item.name: item.kind for item in view.flow.trainings}
+    named = [(name, kind) for name, kind in kinds.items() if name in main]
+    legend(figure, [handle(view.styles.style_for(*pair), pair[0]) for pair in named], columns=4)
+    best: dict[str, float] = {}
+    for item in view.flow.trainings:
+        best[item.name] = min(best.get(item.name, math.inf), float(item.history["validation_error"].min()))
+    lowest = [f"{name} {number(value)}" for name, value in sorted(best.items(), key=lambda pair: pair[1])]
+    others = f" Grey: {len(kinds) - len(named)} further models." if len(named) < len(kinds) else ""
     caption = (
         "Vertical ticks mark where training began to unroll more output intervals, so the loss may jump up "
-        f"there: it is then another, harder loss. Lowest validation error: {enumeration(lowest)}."
+        f"there: it is then another, harder loss.{others} Lowest validation error: {enumeration(lowest[:LINES])}."
     )
     return Figure(
         "training",

@@ -59,14 +59,16 @@ class View:
 
     @property
     def main(self) -> list[StepperResults]:
-        """The LES and learned models to draw: all if they are few, else the no-model LES and the best.
+        """The LES and learned models to draw: all if they are few, else the no-model LES, the best LES and the best.
 
         A coarser LES, whose statistics are those of fewer shells, is drawn in no figure but those of cost and survival.
         """
         names = [row.name for row in self.standings if row.kind in COMPETING and row.fewer_shells is None]
         if len(names) > LINES:
-            ranked = [row.name for row in rank(self.standings, SPECTRUM)]
-            wanted = [name for name in (self.flow.no_model,) if name] + ranked + names
+            ranked = rank(self.standings, SPECTRUM)
+            classical = next((row.name for row in ranked if row.kind == "les"), None)
+            wanted = [name for name in (self.flow.no_model, classical) if name]
+            wanted += [*(row.name for row in ranked), *names]
             keep = set(list(dict.fromkeys(wanted))[:LINES])
             names = [name for name in names if name in keep]
         return [self.representative(name) for name in names]
@@ -131,6 +133,11 @@ def label(stepper: StepperResults | Standing) -> str:
 def legend(figure: matplotlib.figure.Figure, handles: list[Any], *, columns: int = 4) -> None:
     """Put one legend below all panels."""
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2)
+
+
+def legend_height(entries: int, *, columns: int) -> float:
+    """Return what a legend below the panels takes of a figure's height, inches."""
+    return 0.17 * math.ceil(entries / columns)
 
 
 def handle(style: Style, text: str, *, marker: bool = False) -> Line2D:
