@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from eddymark.config.schema import Surrogate
-from eddymark.report.ablation import HARMS, HELPS, NEITHER, SURVIVAL, Change, changes
+from eddymark.report.ablation import HARMS, HELPS, NEITHER, SURVIVAL, Change, changes, differences
 from eddymark.report.collect import FlowResults, StepperResults, collect
 from eddymark.report.page import build
 from eddymark.report.standings import DECORRELATION, SPECTRUM, standings
@@ -73,6 +73,16 @@ def test_a_change_is_told_by_what_differs_in_the_configuration(found: dict[str, 
     assert found["longer"].options == ("unroll: 1 → 1, 4 from 50 %",)
     assert found["same"].options == ("input_noise: 0 → 0.02",)
     assert found["worse"].options == ("history: 1 → 2", "unroll: 1, 4 from 50 % → 1", "average_decay: 0.99 → 0")
+
+
+def test_options_with_parts_are_told_by_what_was_chosen() -> None:
+    cap = {"type": "shell_energy_cap", "factor": 1.5, "shells": None, "training": False}
+    stages = [{"start": 0.0, "unroll": 1, "all_to_all": None}], [{"start": 0.0, "unroll": 1, "all_to_all": 2}]
+    before, after = ({"constraints": part, "curriculum": one} for part, one in zip(([], [cap]), stages, strict=True))
+    assert list(differences(before, after)) == [
+        "constraints: with shell_energy_cap, factor 1.5",
+        "unroll: 1 → all to all within 2",
+    ]
 
 
 def test_a_verdict_needs_an_interval_that_excludes_no_change(found: dict[str, Change]) -> None:

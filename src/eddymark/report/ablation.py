@@ -76,7 +76,7 @@ def _change(flow: FlowResults, row: Standing, base: Standing) -> Change:
             effects[score.key] = Estimate(*ratio(ours[score.key], theirs[score.key]))
     outcomes = {score.key: _outcome(effects.get(score.key, MISSING), score) for score in JUDGED}
     models = flow.flow.surrogates
-    options = _differences(_options(models[base.name]), _options(models[row.name]))
+    options = differences(_options(models[base.name]), _options(models[row.name]))
     return Change(row, base, tuple(options), effects, outcomes)
 
 
@@ -94,14 +94,18 @@ def _options(model: Any) -> dict[str, Any]:
     return options
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what differs between two configurations, `key: from → to`."""
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what differs between two configurations, `key: from → to`.
+
+    Arguments:
+        before, after: options of two models; parts have options of their own.
+    """
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
         if old == new:
             continue
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _differences(old, new)
+            yield from differences(old, new)
         elif key == "curriculum":
             yield f"unroll: {_curriculum(old)} → {_curriculum(new)}"
         elif isinstance(old, list) and isinstance(new, list) and _is_longer(old, new):
@@ -119,15 +123,22 @@ def _is_longer(some: list[Any], others: list[Any]) -> bool:
 def _curriculum(stages: Any) -> str:
     """Return `1, 4 from 50 %`."""
     return ", ".join(
-        str(stage["unroll"]) + (f" from {100 * stage['start']:g} %" if stage["start"] else "") for stage in stages
+        _stage(stage) + (f" from {100 * stage['start']:g} %" if stage["start"] else "") for stage in stages
     )
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    longest = stage.get("all_to_all")
+    return str(stage["unroll"]) if longest is None else f"all to all within {longest}"
 
 
 def _words(value: Any) -> str:
     if value is None or value == []:
         return "none"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(part)}" for key, part in value.items())
+        # What is not chosen says nothing, and a type says what it is.
+        chosen = {key: _words(part) for key, part in value.items() if part not in (None, False)}
+        return ", ".join(words if key == "type" else f"{key} {words}" for key, words in chosen.items())
     if isinstance(value, list):
         return ", ".join(map(_words, value))
     if isinstance(value, float) and math.isfinite(value):
