@@ -227,7 +227,7 @@ def test_what_is_wrong_with_a_network_is_not_said_again_for_what_boosts_it(
     with pytest.raises(SystemExit):
         main(["check"])
     (line,) = capsys.readouterr().err.splitlines()
-    assert "operator.arguments: expected arguments that tno accepts, found heads must" in line
+    assert "operator.arguments.heads: expected arguments that tno accepts (heads must divide width 10" in line
 
 
 def test_the_console_script_finds_a_package_in_the_working_directory(tmp_path: Path) -> None:

@@ -107,9 +107,21 @@ def test_the_predicted_memory_is_what_a_step_needs(tmp_path: Path) -> None:
     trial = trial_training.take_steps(experiment, trial_training.Trial("kolmogorov", "fno", needs))
     assert trial.measured is not None
     assert needs.memory == pytest.approx(trial.measured, rel=0.25)
-    assert list(trial.step_seconds) == [4]
+    assert list(trial.step_seconds) == ["4"]
     assert trial.training_seconds is not None
-    assert trial.training_seconds > 100 * trial.step_seconds[4]
+    assert trial.training_seconds > 100 * trial.step_seconds["4"]
+
+
+def test_each_stage_of_a_curriculum_is_timed_as_it_trains(tmp_path: Path) -> None:
+    operator = {"type": "scot", "arguments": {"width": 12, "levels": 1, "layers": 1, "patch_size": 2, "window_size": 4}}
+    stages = [{"start": 0, "all_to_all": 3}, {"start": 0.5, "unroll": 2}]
+    path = write_experiment(tmp_path, (FNO, "operator", operator), (FNO, "objective", {"curriculum": stages}))
+    experiment = load_experiment([path])
+    needs = predict(experiment, "kolmogorov", "fno")
+    trial = trial_training.take_steps(experiment, trial_training.Trial("kolmogorov", "fno", needs))
+    # Six pairs of a window against two outputs.
+    assert list(trial.step_seconds) == ["2", "all to all within 3"]
+    assert needs.memory > 0
 
 
 def paper(name: str) -> Experiment:

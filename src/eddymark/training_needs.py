@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from eddymark.config.model_checks import STABILITY_LIMITS
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Surrogate as SurrogateConfiguration
-from eddymark.config.training import Objective
+from eddymark.config.training import CurriculumStage, Objective
 from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
@@ -25,7 +25,7 @@ from eddymark.stepping.rollout import rollout
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import parameter_count
 from eddymark.training.loop import VALIDATION_ROLLOUTS
-from eddymark.training.objective import unrolled_loss
+from eddymark.training.objective import stage_loss
 
 _PHYSICS = 24
 """States of the size of an output which known physics and losses keep for the gradient of each output."""
@@ -82,13 +82,14 @@ def predict(experiment: Experiment, flow_name: str, model: str) -> Needs:
     weights = sum(value.numel() * value.element_size() for value in stepper.parameters())
     dtype = select_precision(experiment)
     space = SpectralSpace(flow.coarse_grid, dtype=dtype)
-    window = synthetic_windows(flow, space, 1, stepper.history + longest_unroll(surrogate.objective))
+    stage = largest_stage(surrogate.objective)
+    window = synthetic_windows(flow, space, 1, stepper.history + stage.outputs)
     objective = surrogate.objective
     if stepper.constraints is not None:
         stepper.constraints.fit(window)
 
     def train() -> None:
-        unrolled_loss(stepper, window, objective=objective, space=space).backward()
+        stage_loss(stepper, window, stage=stage, objective=objective, space=space).backward()
 
     def validate() -> None:
         rollout(stepper, window[:, : stepper.history], 1)
@@ -120,8 +121,9 @@ def _predict_from_shapes(experiment: Experiment, flow: Flow, model: str, *, batc
         history=surrogate.history,
         outputs=surrogate.bundle,
         output=surrogate.output,
+        lead_times=surrogate.objective.lead_times,
     )
-    unroll = longest_unroll(surrogate.objective)
+    stage = largest_stage(surrogate.objective)
     # Distances of spectra look at numbers; what they need is in `_PHYSICS`.
     plain = {"error_weight": 1.0, "shell_energy_weight": 0.0, "sobolev_weight": 0.0, "band_weight": 0.0}
     objective = surrogate.objective.model_copy(update=plain)
@@ -129,11 +131,11 @@ def _predict_from_shapes(experiment: Experiment, flow: Flow, model: str, *, batc
     def states(samples: int, times: int) -> Tensor:
         return torch.empty((samples, times, dimension, *points), dtype=dtype, device="meta")
 
-    window = states(batch, stepper.history + unroll)
+    window = states(batch, stepper.history + stage.outputs)
     past = states(validation, stepper.history)
 
     def train() -> None:
-        unrolled_loss(stepper, window, objective=objective, space=None).backward()
+        stage_loss(stepper, window, stage=stage, objective=objective, space=None).backward()
 
     def validate() -> None:
         with torch.no_grad():
@@ -141,7 +143,7 @@ def _predict_from_shapes(experiment: Experiment, flow: Flow, model: str, *, batc
 
     held = [window, past, *stepper.parameters(), *stepper.buffers()]
     weights = weight_bytes(operator)
-    step = live_bytes(train, held) + _PHYSICS * unroll * window[:, 0].nbytes
+    step = live_bytes(train, held) + _PHYSICS * _calls(stage) * window[:, 0].nbytes
     operations = count_flops(operator, channels=_channels(flow, stepper), points=points)
     work = max(step, weights + live_bytes(validate, held))
     return Needs(parameter_count(stepper), operations, training_memory(weights=weights, work=work))
@@ -156,9 +158,15 @@ def _channels(flow: Flow, stepper: Surrogate | Hybrid) -> int:
     return frames * flow.coarse_grid.dimension + len(stepper.static_fields)
 
 
-def longest_unroll(objective: Objective) -> int:
-    """Return the most outputs that a step unrolls."""
-    return max(stage.unroll for stage in objective.curriculum)
+def largest_stage(objective: Objective) -> CurriculumStage:
+    """Return the stage of the curriculum that makes the most outputs in a step."""
+    return max(objective.curriculum, key=_calls)
+
+
+def _calls(stage: CurriculumStage) -> int:
+    """Return how many outputs a step makes of a window."""
+    longest = stage.all_to_all
+    return stage.unroll if longest is None else longest * (longest + 1) // 2
 
 
 def windows_per_device(surrogate: SurrogateConfiguration) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor
 from eddymark.config.documents import NAME
 from eddymark.config.findings import Problem
 from eddymark.config.schema import Experiment
+from eddymark.config.training import CurriculumStage
 from eddymark.errors import EddymarkError
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
@@ -57,7 +58,7 @@ class Trial:
         flow, model: which one.
         needs: what it should need.
         measured: peak of memory when it was tried, bytes; None if it was not.
-        step_seconds: seconds of a step by the number of unrolled outputs; empty if it was not tried.
+        step_seconds: seconds of a step by the number of unrolled outputs, or the lead times; empty if it was not tried.
         training_seconds: all steps and validations of a training at this speed.
         remark: why it was not tried.
     """
@@ -66,7 +67,7 @@ class Trial:
     model: str
     needs: Needs
     measured: int | None = None
-    step_seconds: dict[int, float] = field(default_factory=dict)
+    step_seconds: dict[str, float] = field(default_factory=dict)
     training_seconds: float | None = None
     remark: str = ""
 
@@ -139,14 +140,14 @@ def take_steps(experiment: Experiment, trial: Trial) -> Trial:
     flow = build_flow(configuration)
     device = select_device(experiment)
     space = SpectralSpace(flow.coarse_grid, dtype=select_precision(experiment), device=device)
-    unrolls = sorted({stage.unroll for stage in objective.curriculum})
+    stages = sorted(objective.curriculum, key=lambda stage: stage.outputs)
     outputs = validation_outputs(flow, surrogate)
 
-    def work() -> tuple[dict[int, float], float]:
+    def work() -> tuple[dict[str, float], float]:
         stepper = trainable_stepper(experiment, trial.flow, trial.model, surrogate.seeds[0], results=Path())
-        windows = synthetic_windows(flow, space, windows_per_device(surrogate), stepper.history + unrolls[-1])
+        windows = synthetic_windows(flow, space, windows_per_device(surrogate), stepper.history + stages[-1].outputs)
         with torch.no_grad():
-            stepper.fit_scales(windows[:, : stepper.history + 1])
+            stepper.fit_scales(windows[:, : stepper.history + (objective.lead_times or 1)])
         if stepper.constraints is not None:
             stepper.constraints.fit(windows)
         if schedule.spectral_normalisation is not None:
@@ -162,9 +163,11 @@ def take_steps(experiment: Experiment, trial: Trial) -> Trial:
             optimiser.step()
             training.on_train_batch_end(None, window, 0)
 
-        seconds = {
-            unroll: _seconds(partial(step, windows[:, : stepper.history + unroll]), device) for unroll in unrolls
-        }
+        seconds = {}
+        for stage in stages:
+            alone = stage.model_copy(update={"start": 0.0})
+            training.objective = objective.model_copy(update={"curriculum": (alone,)})
+            seconds[_label(stage)] = _seconds(partial(step, windows[:, : stepper.history + stage.outputs]), device)
         training.on_validation_epoch_start()
         past = synthetic_windows(flow, space, validation_windows(flow, surrogate), stepper.history + 1)
         validation = _seconds(partial(training.validation_step, past, 0), device)
@@ -178,10 +181,14 @@ def take_steps(experiment: Experiment, trial: Trial) -> Trial:
         (seconds, validation), measured = measure_memory(device, work)
     ends = [stage.start for stage in objective.curriculum[1:]] + [1.0]
     per_step = sum(
-        (end - stage.start) * seconds[stage.unroll] for stage, end in zip(objective.curriculum, ends, strict=True)
+        (end - stage.start) * seconds[_label(stage)] for stage, end in zip(objective.curriculum, ends, strict=True)
     )
     total = schedule.steps * (per_step + validation * outputs / schedule.steps_per_epoch)
     return replace(trial, measured=measured, step_seconds=seconds, training_seconds=total)
+
+
+def _label(stage: CurriculumStage) -> str:
+    return str(stage.unroll) if stage.all_to_all is None else f"all to all within {stage.all_to_all}"
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -205,7 +212,7 @@ def _cells(trial: Trial) -> Row:
     if trial.measured is None or trial.training_seconds is None:
         return (*cells, trial.remark, "", "")
     single = len(trial.step_seconds) == 1
-    seconds = (f"{value:.2g}" + ("" if single else f" ({unroll})") for unroll, value in trial.step_seconds.items())
+    seconds = (f"{value:.2g}" + ("" if single else f" ({label})") for label, value in trial.step_seconds.items())
     return (*cells, f"{trial.measured / 1e9:.3g}", ", ".join(seconds), _duration(trial.training_seconds))
 
 

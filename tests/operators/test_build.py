@@ -110,7 +110,11 @@ def test_trial_does_not_change_the_operator() -> None:
             FNO | {"in_channels": 3},
             "arguments.in_channels: expected no such key (it follows from the experiment), found 3",
         ),
-        ("fno", {"width": 4, "modes": 5}, "need a grid of at least 11 × 11 × 11 points; got 8 × 8 × 8"),
+        (
+            "fno",
+            {"width": 4, "modes": 5},
+            "need a grid of at least 11 × 11 × 11 points), found 8 × 8 × 8",
+        ),
         ("convolutional", {"width": 4, "kernel_size": 2}, "kernel_size must be odd"),
         (
             f"{__name__}.Shrinking",

@@ -42,7 +42,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"modes": 0}, "modes"),
         ({"patch_size": 0}, "patch_size"),
         ({"hidden_width": 0}, "hidden_width"),
-        ({"heads": 3}, "heads must divide width 8 into even parts; got 3"),
+        ({"heads": 3}, r"heads must divide width 8 into even parts\), found 3"),
         ({"heads": 8}, "heads must divide"),
     ],
     "iafno": [
@@ -51,7 +51,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"layers": 0}, "layers"),
         ({"patch_size": 0}, "patch_size"),
         ({"hidden_width": 0}, "hidden_width"),
-        ({"blocks": 3}, "blocks must divide width 8 and spectral_width 24; got 3"),
+        ({"blocks": 3}, r"blocks must divide width 8 and spectral_width 24\), found 3"),
         ({"spectral_width": 0}, "blocks must divide"),
         ({"threshold": -1.0}, "threshold"),
     ],
@@ -69,7 +69,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"post_smoothing_steps": 0}, "post_smoothing_steps"),
     ],
     "lsm": [
-        ({"width": 12, "heads": 8}, "width must be a multiple of heads; got 12 and 8"),
+        ({"width": 12, "heads": 8}, r"width must be a multiple of heads\), found 12 and 8"),
         ({"tokens": 0}, "tokens"),
         ({"basis": 0}, "basis"),
         ({"patch_size": 0}, "patch_size"),
@@ -79,7 +79,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
     "continuous_unet": [({"levels": 0}, "levels"), ({"points": 0}, "points")],
     "dilated_resnet": [({"blocks": 0}, "blocks")],
     "scot": [
-        ({"width": 9, "heads": 3}, "width must be a multiple of twice the heads; got 9 and 3"),
+        ({"width": 9, "heads": 3}, r"width must be a multiple of twice the heads\), found 9 and 3"),
         ({"layers": 0}, "layers"),
         ({"window_size": 0}, "window_size"),
         ({"skip_blocks": 0}, "skip_blocks"),

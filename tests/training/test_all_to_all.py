@@ -145,8 +145,7 @@ def test_a_training_learns_all_lead_times_and_resumes_to_the_identical_result(
 ) -> None:
     setup = all_to_all(3)
     with monkeypatch.context() as patch:
-        # The last stage is the only one that unrolls.
-        stop_in_step(1, patch)
+        stop_in_step(43, patch)
         with pytest.raises(EddymarkError, match="in step 43"):
             run(setup, results, tmp_path / "stopped")
     resumed = run(setup, results, tmp_path / "stopped")

@@ -94,11 +94,11 @@ def test_two_processes_give_the_numbers_of_one_even_if_killed_in_between(
 
 
 def test_the_parts_of_a_batch_are_disjoint_and_complete() -> None:
-    draw = Draw(epoch=3, unroll=2, windows=(5, 9, 1, 7), positions=(0, 1, 2, 3))
+    draw = Draw(epoch=3, outputs=2, windows=(5, 9, 1, 7), positions=(0, 1, 2, 3))
     parts = [draw.part(index, 2) for index in range(2)]
     assert [part.windows for part in parts] == [(5, 1), (9, 7)]
     assert [part.positions for part in parts] == [(0, 2), (1, 3)]
-    assert {(part.epoch, part.unroll) for part in parts} == {(3, 2)}
+    assert {(part.epoch, part.outputs) for part in parts} == {(3, 2)}
     assert draw.part(0, 1) == draw
 
 

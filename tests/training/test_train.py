@@ -74,13 +74,13 @@ def assert_same_training(first: Path, second: Path) -> None:
 def stop_in_step(step: int, patch: pytest.MonkeyPatch) -> None:
     """Make the loss of a step NaN."""
     calls = itertools.count(1)
-    original = module.unrolled_loss
+    original = module.stage_loss
 
     def fail(*arguments: Any, **keywords: Any) -> Tensor:
         loss: Tensor = original(*arguments, **keywords)
         return loss * torch.nan if next(calls) == step else loss
 
-    patch.setattr(module, "unrolled_loss", fail)
+    patch.setattr(module, "stage_loss", fail)
 
 
 def without_symmetries(setup: Experiment) -> Experiment:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from eddymark.operators.axes import Axis
 from eddymark.operators.pointwise import GELU_MEAN_SQUARE, pointwise
-from eddymark.operators.spectral_convolution import in_full_precision
+from eddymark.operators.spectral_convolution import in_full_precision, is_autocast
 
 _WALL_FREQUENCY = 64.0
 _WALL_RATIO = 1e4
@@ -105,7 +105,7 @@ class AxialKernel(nn.Module):
 
     def forward(self, averages: Tensor) -> Tensor:
         """Return the kernels `(batch, head, point, point)` of averages `(batch, point, channel)`."""
-        if torch.is_autocast_enabled(averages.device.type):
+        if is_autocast(averages.device):
             # What becomes of the rounding of small averages acts on the whole field, and they cost next to nothing.
             with torch.autocast(averages.device.type, enabled=False):
                 return self.forward(in_full_precision(averages))

@@ -108,7 +108,7 @@ def to_spectrum(
         Complex amplitudes `(mode, batch, channel)`; `mode` runs over the kept modes with the last grid axis slowest,
         each full axis in the order 0 … m, −m … −1 and the last one 0 … m.
     """
-    if _shortens(values.device):
+    if is_autocast(values.device):
         # Amplitudes span more decades than a short mantissa can add up, and no complex numbers have one.
         with torch.autocast(values.device.type, enabled=False):
             return to_spectrum(in_full_precision(values), modes, axes=axes, padding=padding)
@@ -143,7 +143,7 @@ def to_grid(
         beside: field to add, `(z, y, x, batch, channel)`.
         axes, padding: as of `to_spectrum`.
     """
-    if _shortens(spectrum.device):
+    if is_autocast(spectrum.device):
         with torch.autocast(spectrum.device.type, enabled=False):
             beside = None if beside is None else in_full_precision(beside)
             return to_grid(spectrum, modes, points, beside=beside, axes=axes, padding=padding)
@@ -168,7 +168,7 @@ def _matrices(
     return transform_matrices(points, modes[-1 - number], number == 0, like.dtype, like.device, axis, padding)
 
 
-def _shortens(device: torch.device) -> bool:
+def is_autocast(device: torch.device) -> bool:
     """Return whether autocast is on for a device; it knows nothing of torch's meta device."""
     return device.type != "meta" and torch.is_autocast_enabled(device.type)
 

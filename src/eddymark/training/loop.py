@@ -187,7 +187,8 @@ def fit(
             logging.getLogger(f"{name}.utilities.rank_zero").setLevel(logging.ERROR)
         options = distribution(parallel, device)
         if training.scales_gradients:
-            options["plugins"].append(GradientScaling(device))
+            training.scaling = GradientScaling(device)
+            options["plugins"].append(training.scaling)
             # The very first step may be left out.
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         trainer = lightning.Trainer(

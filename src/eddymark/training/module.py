@@ -23,10 +23,9 @@ from eddymark.grid import SpectralSpace
 from eddymark.statistics.errors import relative_l2_error
 from eddymark.statistics.spectra import spectrum_error
 from eddymark.stepping.rollout import BLOW_UP, rollout
-from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
 from eddymark.training.gradient_scaling import GradientScaling
-from eddymark.training.objective import all_to_all_loss, unrolled_loss
+from eddymark.training.objective import stage_loss
 from eddymark.training.spectral_normalisation import iterate
 from eddymark.training.windows import stage_at, unroll_at
 
@@ -98,6 +97,8 @@ class Training(lightning.LightningModule):
         self.stream_seed = stream_seed
         self.inspection = inspection
         self.selection_steps = selection_steps
+        self.scaling: GradientScaling | None = None
+        """What scales the loss, if anything does; set by what runs the training."""
         self.history: list[Progress] = []
         self.best: dict[str, Tensor] = {}
         self.best_error = math.inf
@@ -136,11 +137,8 @@ class Training(lightning.LightningModule):
         # For each step, as loaders draw numbers at other times in a resumed training; and a stream of its own for each
         # process: their parts of a batch must not share random numbers.
         torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
-        if stage_at(self.objective, self.global_step, self.schedule.steps).all_to_all is None:
-            loss = unrolled_loss(self.stepper, window, objective=self.objective, space=self.space)
-        else:
-            assert isinstance(self.stepper, Surrogate)
-            loss = all_to_all_loss(self.stepper, window, objective=self.objective, space=self.space)
+        stage = stage_at(self.objective, self.global_step, self.schedule.steps)
+        loss = stage_loss(self.stepper, window, stage=stage, objective=self.objective, space=self.space)
         self._losses.append(loss.detach())
         return loss
 
@@ -157,10 +155,8 @@ class Training(lightning.LightningModule):
         parameters = [p for p in self.stepper.parameters() if p.grad is not None]
         norm = _whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
         value, loss = float(norm), float(self._losses[-1])
-        assert self.trainer is not None
-        scaling = self.trainer.precision_plugin
         if not math.isfinite(value) or not math.isfinite(loss):
-            if isinstance(scaling, GradientScaling) and scaling.can_be_reduced and math.isfinite(loss):
+            if self.scaling is not None and self.scaling.can_be_reduced and math.isfinite(loss):
                 return
             raise EddymarkError(
                 f"training diverged in step {self.global_step + 1}: loss {loss:.3g}, "

@@ -6,13 +6,36 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from eddymark.config.training import Objective
+from eddymark.config.training import CurriculumStage, Objective
 from eddymark.grid import SpectralSpace
 from eddymark.stepping.stepper import next_outputs
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
 from eddymark.training.losses import output_loss
 from eddymark.training.regularisation import dissipativity_penalty
+
+
+def stage_loss(
+    stepper: TrainableStepper,
+    window: Tensor,
+    *,
+    stage: CurriculumStage,
+    objective: Objective,
+    space: SpectralSpace | None,
+) -> Tensor:
+    """Return the loss of a batch of windows in a stage of the curriculum: over unrolled outputs, or all to all.
+
+    Arguments:
+        stepper: what is trained.
+        window: `(batch, history + stage.outputs, component, *grid)`.
+        stage: how windows are used.
+        objective: distances and weights.
+        space: spectral space of the grid; needed by distances of spectra.
+    """
+    if stage.all_to_all is None:
+        return unrolled_loss(stepper, window, objective=objective, space=space)
+    assert isinstance(stepper, Surrogate)
+    return all_to_all_loss(stepper, window, objective=objective, space=space)
 
 
 def unrolled_loss(
