@@ -197,7 +197,7 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
         yield _job(tree, jobs, "apriori", name, f"{name}/validate/apriori", fragment, types + used, needed)
 
     # A model is timed with its initial weights, so its training is none of the timing's business.
-    timed = {name: surrogate.model_dump(mode="json", include=_STRUCTURE) for name, surrogate in flow.surrogates.items()}
+    timed = {name: _structure(surrogate) for name, surrogate in flow.surrogates.items()}
     models = flow.model_dump(mode="json", include={"large_eddy_simulations", "alternative_grids"})
     models |= {"surrogates": timed}
     used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
@@ -251,6 +251,14 @@ def _model_section(surrogate: Surrogate) -> dict[str, Any]:
     weights = None if surrogate.operator is None else surrogate.operator.arguments.get(WEIGHTS_FILE)
     if isinstance(weights, str) and Path(weights).is_file():
         section["operator"]["arguments"][WEIGHTS_FILE] = weights_digest(Path(weights))
+    return section
+
+
+def _structure(surrogate: Surrogate) -> dict[str, Any]:
+    """Return what the time of a step depends on; values of weights, and so a file of them, do not count."""
+    section = surrogate.model_dump(mode="json", include=_STRUCTURE)
+    if surrogate.operator is not None:
+        section["operator"]["arguments"].pop(WEIGHTS_FILE, None)
     return section
 
 
