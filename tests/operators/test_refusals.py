@@ -77,7 +77,11 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
     ],
     "unet": [({"levels": 0}, "levels"), ({"kernel_size": 4}, "kernel_size")],
     "continuous_unet": [({"levels": 0}, "levels"), ({"points": 0}, "points")],
-    "dilated_resnet": [({"blocks": 0}, "blocks")],
+    "dilated_resnet": [
+        ({"blocks": 0}, "blocks"),
+        ({"dilations": []}, "dilations must be a list"),
+        ({"dilations": [1, 0]}, "dilations must be a list"),
+    ],
     "scot": [
         ({"width": 9, "heads": 3}, r"width must be a multiple of twice the heads\), found 9 and 3"),
         ({"layers": 0}, "layers"),
