@@ -28,7 +28,7 @@ from tests.report.conftest import Tree, tree  # noqa: F401
 from tests.small_experiment import write_experiment
 from tests.test_storage import dataset
 from tests.training.conftest import experiment, results  # noqa: F401
-from tests.training.test_train import run
+from tests.training.runs import run
 
 
 class Payload:

@@ -29,7 +29,7 @@ from eddymark.training.windows import Windows
 from tests.operators.cases import CASES
 
 from .conftest import INTERVAL, SPACE, experiment
-from .test_train import assert_same_training, history, run, stop_in_step
+from .runs import assert_same_training, history, run, stop_in_step
 
 SCOT = {
     "type": "scot",

@@ -24,7 +24,7 @@ from eddymark.training.spectral_normalisation import bound_linear_maps
 from eddymark.training.windows import Windows
 
 from .conftest import SPACE, experiment
-from .test_train import assert_same_training, history, run, stop_in_step
+from .runs import assert_same_training, history, run, stop_in_step
 
 
 def boosted(base: str, schedule: dict[str, Any] | None = None, **changes: Any) -> Experiment:

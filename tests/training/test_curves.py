@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from eddymark.errors import EddymarkError
 
 from .conftest import experiment
-from .test_train import run, stop_in_step
+from .runs import run, stop_in_step
 
 
 def validation_curve(results: Path) -> list[tuple[int, float]]:

@@ -16,7 +16,7 @@ from eddymark.training import gradient_scaling
 from eddymark.training.gradient_scaling import GradientScaling
 
 from .conftest import experiment
-from .test_train import assert_same_training, checkpoint, history, run, stop_in_step
+from .runs import assert_same_training, checkpoint, history, run, stop_in_step
 
 
 def half(precision: str | None = "float16", **schedule: Any) -> Experiment:

@@ -18,7 +18,7 @@ from eddymark.storage import load_weights
 from eddymark.training.windows import Windows
 
 from .conftest import experiment
-from .test_train import assert_same_training, history, run, stop_in_step
+from .runs import assert_same_training, history, run, stop_in_step
 
 EVERYTHING: dict[str, Any] = {
     "autocast": "bfloat16",

@@ -16,7 +16,7 @@ from eddymark.training.spectral_normalisation import bound_linear_maps, iterate,
 from tests.operators.cases import build, random_field
 
 from .conftest import experiment
-from .test_train import assert_same_training, run, stop_in_step
+from .runs import assert_same_training, run, stop_in_step
 
 
 def norms(name: str, weight: torch.Tensor) -> torch.Tensor:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -25,62 +17,16 @@ from eddymark.config.schema import Experiment, Flow
 from eddymark.errors import EddymarkError
 from eddymark.flows.build import build_flow
 from eddymark.progress import kept_in, read_progress
-from eddymark.stages import train
 from eddymark.statistics.errors import relative_l2_error
 from eddymark.stepping.build import build_simulation, split_files, trainable_stepper
 from eddymark.stepping.rollout import rollout
 from eddymark.storage import load_weights
-from eddymark.training import module, windows
-from eddymark.training.checkpoint import PATTERN
+from eddymark.training import windows
 from eddymark.training.module import Training
 from eddymark.training.windows import Windows
 
-from .conftest import SPACE, experiment, write_split
-
-
-def run(setup: Experiment, results: Path, folder: Path, *, model: str = "network", seed: int = 0) -> Path:
-    """Run the stage and return its output folder."""
-    output = folder / "output"
-    output.mkdir(parents=True, exist_ok=True)
-    train.run(setup, "flow", model, seed, results=results, output=output, work=folder / "work")
-    return output
-
-
-def checkpoint(folder: Path) -> Path:
-    """Return the only checkpoint of a run."""
-    (path,) = (folder / "work").glob(PATTERN)
-    return path
-
-
-def history(output: Path) -> pd.DataFrame:
-    return pd.read_csv(output / "history.csv")
-
-
-def validation_windows(results: Path) -> Tensor:
-    """Return the initial states and truths of the validation: one turnover time, five steps."""
-    files = split_files(experiment().flows["flow"], "flow", "validation", results)
-    return Windows(files, dtype=torch.float32).spread(6, most=16, stride=6)
-
-
-def assert_same_training(first: Path, second: Path) -> None:
-    one, two = load_file(first / "weights.safetensors"), load_file(second / "weights.safetensors")
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        assert torch.equal(value, two[name]), name
-    for name in ("history.csv", "model.json"):
-        assert (first / name).read_bytes() == (second / name).read_bytes()
-
-
-def stop_in_step(step: int, patch: pytest.MonkeyPatch) -> None:
-    """Make the loss of a step NaN."""
-    calls = itertools.count(1)
-    original = module.stage_loss
-
-    def fail(*arguments: Any, **keywords: Any) -> Tensor:
-        loss: Tensor = original(*arguments, **keywords)
-        return loss * torch.nan if next(calls) == step else loss
-
-    patch.setattr(module, "stage_loss", fail)
+from .conftest import experiment, write_split
+from .runs import assert_same_training, history, run, stop_in_step, validation_windows
 
 
 def without_symmetries(setup: Experiment) -> Experiment:
@@ -193,21 +139,6 @@ def test_the_optimiser_uses_the_learning_rate_of_the_history(
     assert [used[step - 2] for step in rows["step"]] == pytest.approx(recorded)
 
 
-def test_stored_weights_are_the_best_average_and_give_its_validation_error(results: Path, tmp_path: Path) -> None:
-    setup = experiment()
-    output = run(setup, results, tmp_path)
-    stepper = trainable_stepper(setup, "flow", "network", 0, results=None)
-    load_weights(output / "weights.safetensors", stepper)
-    truth = validation_windows(results)
-    predicted = rollout(stepper.eval(), truth[:, :1], 5).velocity
-    error = float(relative_l2_error(predicted[:, 1:], truth[:, 1:]).mean())
-    assert error == pytest.approx(history(output)["validation_error"].min(), rel=1e-5)
-    description = json.loads((output / "model.json").read_text())
-    assert description["best_validation_error"] == history(output)["validation_error"].min()
-    assert description["best_epoch"] == history(output)["validation_error"].argmin() + 1
-    assert description["parameters"] == sum(p.numel() * (1 + p.is_complex()) for p in stepper.parameters())
-
-
 def test_average_follows_its_formula(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Tensor, Tensor]] = []
     original = Training.on_train_batch_end
@@ -227,26 +158,6 @@ def test_average_follows_its_formula(results: Path, tmp_path: Path, monkeypatch:
         expected = decay * expected + (1 - decay) * current
         torch.testing.assert_close(average, expected)
     assert not torch.equal(seen[-1][0], seen[-1][1])
-
-
-def test_best_epoch_is_remembered_when_later_ones_improve_on_worse_ones(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    errors = iter([3.0, 1.0, 2.0, 1.5])
-    averages: list[Tensor] = []
-    original = Training.on_validation_epoch_end
-
-    def pretend(self: Training) -> None:
-        self._validation_errors = [torch.tensor([next(errors)])]
-        averages.append(self.average.operator.lift.weight.clone())  # type: ignore[operator, union-attr]
-        original(self)
-
-    monkeypatch.setattr(Training, "on_validation_epoch_end", pretend)
-    output = run(experiment(), results, tmp_path)
-    assert json.loads((output / "model.json").read_text())["best_epoch"] == 2
-    stored = load_file(output / "weights.safetensors")["operator.lift.weight"]
-    assert torch.equal(stored, averages[1])
-    assert not torch.equal(stored, averages[3])
 
 
 def test_validation_and_test_data_leave_training_untouched(
@@ -294,101 +205,6 @@ def test_seeds_give_different_weights_and_equal_seeds_equal_ones(results: Path, 
     assert not torch.equal(*weights)
 
 
-def test_divergence_is_reported_and_the_last_good_checkpoint_resumes(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        stop_in_step(15, patch)
-        with pytest.raises(
-            EddymarkError, match=r"training diverged in step 15: loss nan.*; its batch .*work/diverged.safetensors"
-        ):
-            run(experiment(), results, tmp_path / "stopped")
-    # What it diverged with: batch 3 of the third epoch, three unrolled outputs after one.
-    batch = load_file(tmp_path / "stopped" / "work" / "diverged.safetensors")["window"]
-    assert batch.shape == (4, 4, 2, 12, 12)
-    assert torch.isfinite(batch).all()
-    # Only tensors and plain types: nothing is unpickled.
-    state = torch.load(checkpoint(tmp_path / "stopped"), weights_only=True)
-    assert state["global_step"] == 12
-    assert len(state["training"]["history"]) == 2
-    resumed = run(experiment(), results, tmp_path / "stopped")
-    assert_same_training(resumed, run(experiment(), results, tmp_path / "undisturbed"))
-
-
-def test_a_killed_training_resumes_to_the_identical_result(results: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    program = (
-        "import sys; from pathlib import Path; from tests.training.conftest import experiment; "
-        "from tests.training.test_train import run; run(experiment(), Path(sys.argv[1]), Path(sys.argv[2]))"
-    )
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])}
-    command = [sys.executable, "-c", program, str(results), str(folder)]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if line.startswith("epoch 3"):
-                break
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert [line[:7] for line in lines] == ["epoch 1", "epoch 2", "epoch 3"]
-    assert not (folder / "output" / "weights.safetensors").exists()
-    assert checkpoint(folder).exists()
-    resumed = run(experiment(), results, folder)
-    assert_same_training(resumed, run(experiment(), results, tmp_path / "undisturbed"))
-    # Everything is done now: running again only writes the same files once more.
-    before = (resumed / "history.csv").read_text()
-    run(experiment(), results, folder)
-    assert (resumed / "history.csv").read_text() == before
-
-
-class Payload:
-    """Unpickling it would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.write_text, (self.path, "executed")
-
-
-def test_a_checkpoint_that_is_damaged_or_not_its_own_is_not_used(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with monkeypatch.context() as patch:
-        stop_in_step(8, patch)
-        with pytest.raises(EddymarkError):
-            run(experiment(steps=12), results, tmp_path / "stopped")
-    good = checkpoint(tmp_path / "stopped")
-    content = good.read_bytes()
-    middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    executed, malicious = tmp_path / "executed", tmp_path / "malicious"
-    torch.save({"state_dict": {}, "training": Payload(executed)}, malicious)
-
-    def resume(content: bytes, name: str, seed: int) -> tuple[Path, list[str]]:
-        path = tmp_path / "with-damage" / "work" / name
-        shutil.rmtree(path.parent, ignore_errors=True)
-        path.parent.mkdir(parents=True)
-        path.write_bytes(content)
-        capsys.readouterr()
-        output = run(experiment(steps=12), results, path.parent.parent, seed=seed)
-        lines = capsys.readouterr().err.replace(f"the checkpoint {path} is not used ", "").splitlines()
-        assert lines[1].startswith("epoch 1 ")
-        return output, lines
-
-    for damaged in (b"", content[:middle], content[:-1], flipped):
-        output, lines = resume(damaged, good.name, 0)
-        assert lines[0] == "(it is damaged)"
-    assert_same_training(output, run(experiment(steps=12), results, tmp_path / "undisturbed"))
-    forged = f"step-00000012-{hashlib.sha256(malicious.read_bytes()).hexdigest()}.ckpt"
-    assert resume(malicious.read_bytes(), forged, 0)[1][0] == "(it is not a checkpoint)"
-    assert resume(content, good.name, 1)[1][0] == "(it belongs to another training)"
-    assert not executed.exists()
-
-
 def test_a_job_logs_one_line_per_epoch_and_nothing_else(
     results: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -413,41 +229,3 @@ def test_validation_trajectories_without_a_single_step_are_refused(results: Path
     write_split(results, "validation", seed=2, outputs=1)
     with pytest.raises(EddymarkError, match=r"validation trajectories have 1 outputs; .* need 2"):
         run(experiment(), results, tmp_path)
-
-
-def test_weights_can_be_selected_by_the_spectrum_of_long_rollouts(results: Path, tmp_path: Path) -> None:
-    setup = experiment(select_by="spectrum", selection_length=8.0, steps=36)
-    output = run(setup, results, tmp_path)
-    rows = history(output)
-    assert rows.columns[-1] == "spectrum_error"
-    description = json.loads((output / "model.json").read_text())
-    assert description["best_epoch"] == rows["spectrum_error"].argmin() + 1
-    assert description["best_validation_error"] == rows["validation_error"][rows["spectrum_error"].argmin()]
-    stepper = trainable_stepper(setup, "flow", "network", 0, results=None)
-    load_weights(output / "weights.safetensors", stepper)
-    truth = validation_windows(results)
-    # Twice as long as any validation trajectory.
-    made = rollout(stepper.eval(), truth[:, :1], 40).velocity[:, 1:]
-    spectra = [SPACE.energy_spectrum(SPACE.to_spectral(states.double()))[..., 1:4] for states in (made, truth[:, 1:])]
-    mean, expected = (spectrum.mean(dim=(0, 1)) for spectrum in spectra)
-    error = float((mean / expected).log10().square().mean().sqrt())
-    assert error == pytest.approx(rows["spectrum_error"].min(), rel=1e-4)
-    # The law of the data decays: what is best after one turnover time need not be after eight.
-    assert run(experiment(steps=36), results, tmp_path / "by-error").exists()
-    assert "spectrum_error" not in history(tmp_path / "by-error" / "output")
-
-
-def test_outputs_that_are_missing_count_as_a_spectrum_given_up_for_lost(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = module.rollout
-
-    def fail(*arguments: Any, keep: Any = None, **keywords: Any) -> Any:
-        made = original(*arguments, keep=keep, **keywords)
-        if keep is not None:
-            made.velocity[:, 1:] = torch.nan
-        return made
-
-    monkeypatch.setattr(module, "rollout", fail)
-    rows = history(run(experiment(select_by="spectrum", steps=6), results, tmp_path))
-    assert rows["spectrum_error"].tolist() == pytest.approx([2.0])
