@@ -65,6 +65,8 @@ def default(field: FieldInfo) -> str:
 def written(value: Any) -> str:
     """Return a value as YAML has it."""
     words = {None: "null", True: "true", False: "false"}
+    if isinstance(value, tuple):
+        return str(list(value))
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
