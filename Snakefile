@@ -25,6 +25,14 @@ include: "workflow/rules/validate.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    # A limit on how many jobs start per second makes Snakemake (9.27) look again for jobs a second after each look, and
+    # every finished job begins another such chain of looks: after fifty jobs they take a third of a core. On one machine
+    # jobs can start when others end, and then it looks anyway.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 onerror:
     hint_at_the_cause(log)
 

@@ -50,3 +50,14 @@ def test_the_log_of_a_failed_job_is_shown_and_its_last_line_is_its_state(broken:
     states = run(broken, "eddymark.cli", "status").stdout.splitlines()
     assert states[0].startswith(f"kolmogorov/generate/0: failed, {FAILURE}")
     assert states[0].endswith("(log: results/.work/logs/kolmogorov/generate/0.log)")
+
+
+def test_jobs_that_can_start_are_looked_for_when_others_end_and_not_in_between(broken: Path) -> None:
+    stage = broken / "src" / "eddymark" / "stages" / "generate.py"
+    stage.write_text(
+        "import time\n\ndef run(*_, **__):\n    time.sleep(2.5)\n    raise ZeroDivisionError('no points')\n"
+    )
+    targets = [f"results/kolmogorov/generate/{shard}/signature.json" for shard in (0, 1)]
+    result = run(broken, "snakemake", "--cores", "1", "--keep-going", "--verbose", "--", *targets)
+    looks = [line for line in result.stderr.splitlines() if line.startswith("Resources before job selection")]
+    assert len(looks) == len(targets), result.stderr
