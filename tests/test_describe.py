@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from eddymark.cli import main
 from eddymark.config import load_experiment
@@ -45,7 +46,10 @@ def test_a_surrogate_of_the_experiment(config: Path, capsys: pytest.CaptureFixtu
     assert found["an output point sees"] == "the whole box"
     assert found["commutes with shifts by"] == "any number of grid spacings"
     assert found["Fourier modes"] == "up to 4 × 4; fields on the LES grid have modes up to 10 × 10"
-    assert found["memory"].startswith(f"{4 * count / 1e3:.3g} kB weights")
+    size, moments = (f"{factor * count / 1e3:.3g} kB" for factor in (4, 8))
+    assert found["memory"] == (
+        f"{size} weights; in training {moments} for AdamW's moments and {size} for the averaged weights beside them"
+    )
     assert found["operations"].endswith("GFLOP per step and sample")
     assert "batch of 8" in text
     assert found["on 64 × 64"].startswith("output for the same smooth field differs by")
@@ -74,6 +78,39 @@ def test_what_boosts_another_surrogate_counts_both(config: Path, capsys: pytest.
     count = 5 * 9 * 6 + 6 + 6 * 9 * 2 + 2
     assert int(found["parameters"].replace(" ", "")) == alone + count
     assert float(found["operations"].split()[0]) > float(first["operations"].split()[0])
+    # Only the second network is trained; of the constants there is the scale of the residual.
+    size = 4 * (alone + count + 1) / 1e3
+    assert found["memory"] == (
+        f"{size:.3g} kB weights; in training {8 * count / 1e3:.3g} kB for AdamW's moments and {size:.3g} kB for the "
+        "averaged weights beside them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (True, "; exact: viscosity, forcing, incompressibility"),
+        (["incompressibility", "momentum"], "; exact: incompressibility, momentum"),
+        (False, ""),
+    ],
+)
+def test_the_known_physics_is_that_of_the_configuration(
+    config: Path, capsys: pytest.CaptureFixture[str], known: Any, words: str
+) -> None:
+    write_experiment(config, ("surrogates/fno.yaml", "known_physics", known))
+    code, text = printed(capsys, "fno")
+    assert code == 0, text
+    assert rows(text)["kind"] == f"surrogate: the network alone makes the step{words}"
+
+
+def test_a_network_to_be_compiled_is_described_as_it_is(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_experiment(config)
+    plain = printed(capsys, "fno")
+    monkeypatch.setattr(nn.Module, "compile", lambda *_: pytest.fail("compiled"))
+    write_experiment(config, ("surrogates/fno.yaml", "compile", True))
+    assert printed(capsys, "fno") == plain
 
 
 def test_a_hybrid_and_a_fitted_closure(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def describe(experiment: Experiment, flow: str, name: str) -> list[Row]:
     steppers = []
     # Behaviour is measured in double precision, so that what is zero or equal can be told from what is small.
     for precision in (experiment.precision, "float64"):
-        chosen = experiment.model_copy(update={"device": "cpu", "precision": precision})
+        chosen = _uncompiled(experiment, flow, name).model_copy(update={"device": "cpu", "precision": precision})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             steppers.append(trainable_stepper(chosen, flow, name, surrogate.seeds[0], results=None).eval())
@@ -119,9 +119,20 @@ def describe(experiment: Experiment, flow: str, name: str) -> list[Row]:
     ]
 
 
+def _uncompiled(experiment: Experiment, flow: str, name: str) -> Experiment:
+    """Return an experiment in which a surrogate is not compiled: it takes minutes, and the network is the same."""
+    configuration = experiment.flows[flow]
+    surrogates = {
+        one: surrogate.model_copy(update={"compile": False}) if one == name else surrogate
+        for one, surrogate in configuration.surrogates.items()
+    }
+    flows = experiment.flows | {flow: configuration.model_copy(update={"surrogates": surrogates})}
+    return experiment.model_copy(update={"flows": flows})
+
+
 def _kind(surrogate: Surrogate) -> str:
     if surrogate.kind == "surrogate":
-        known = "; viscosity, forcing and incompressibility are exact" if surrogate.known_physics else ""
+        known = f"; exact: {', '.join(surrogate.known_physics)}" if surrogate.known_physics else ""
         return f"surrogate: the network alone makes the step{known}"
     assert surrogate.solver is not None
     closure = surrogate.solver.closure.type
@@ -146,7 +157,9 @@ def _parameters(module: nn.Module) -> Iterator[Row]:
 
 def _costs(operator: nn.Module, memory: Memory, channels: int, points: tuple[int, ...], batch: int) -> Iterator[Row]:
     weights = weight_bytes(operator)
-    yield "memory", f"{_bytes(weights)} weights, {_bytes(2 * weights)} more for AdamW's moments in training"
+    trained = sum(value.numel() * value.element_size() for value in operator.parameters() if value.requires_grad)
+    more = f"{_bytes(2 * trained)} for AdamW's moments and {_bytes(weights)} for the averaged weights"
+    yield "memory", f"{_bytes(weights)} weights; in training {more} beside them"
     yield "", f"{_bytes(memory.forward)} beside weights at the peak of a forward pass of 1 sample"
     yield (
         "",
