@@ -31,9 +31,16 @@ class Mixer(torch.nn.Module):
     def __init__(self, in_channels, out_channels, strength=1.0):
         super().__init__()
         self.channels = out_channels
+        self.strength = torch.nn.Parameter(torch.tensor(strength))
 
     def forward(self, field):
-        return field[:, : self.channels]
+        return self.strength * field[:, : self.channels]
+
+
+class Frozen(Mixer):
+    def __init__(self, in_channels, out_channels):
+        super().__init__(in_channels, out_channels)
+        self.requires_grad_(False)
 
 
 class Cropping(Mixer):
@@ -99,6 +106,11 @@ def write_operator(folder: Path, type: str, arguments: dict[str, Any]) -> None:
             {},
             "operator.type: expected a module that maps (1, 3, 32, 32) to (1, 2, 32, 32), "
             "found one that gives (1, 2, 31, 32)",
+        ),
+        (
+            "local_operators.Frozen",
+            {},
+            "operator.type: expected a module with parameters to train, found one without any",
         ),
     ],
 )

@@ -66,7 +66,10 @@ def try_operators(experiment: Experiment) -> list[Problem]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     if not _passes_by_its_shapes(experiment, name, model):
-                        trainable_stepper(on_processor, name, model, surrogate.seeds[0], results=None)
+                        stepper = trainable_stepper(on_processor, name, model, surrogate.seeds[0], results=None)
+                        if not any(parameter.requires_grad for parameter in stepper.parameters()):
+                            found = Problem(("type",), "a module with parameters to train", "one without any")
+                            raise OperatorError(surrogate.operator.type, found)
             except OperatorError as error:
                 path = ("flows", name, "surrogates", model, "operator", *error.problem.path)
                 problems.append(replace(error.problem, path=path))
