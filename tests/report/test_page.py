@@ -185,6 +185,10 @@ def test_the_share_of_shells_that_a_constraint_rescales_is_stated(outline: Outli
     assert outline.text.count(stated) == 2
 
 
+def test_intervals_of_a_single_training_are_said_to_leave_out_other_ones(outline: Outline) -> None:
+    assert outline.text.count("Models trained with a single seed: over initial states alone") == 2
+
+
 def test_steppers_whose_solver_is_left_to_torch_are_named(outline: Outline) -> None:
     assert outline.text.count("There are no compiled solver steps for smagorinsky: torch code takes them") == 2
 
