@@ -69,7 +69,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"post_smoothing_steps": 0}, "post_smoothing_steps"),
     ],
     "lsm": [
-        ({"width": 12, "heads": 8}, r"width must be a multiple of heads\), found 12 and 8"),
+        ({"width": 12, "heads": 8}, r"heads must divide width 12\), found 8"),
         ({"tokens": 0}, "tokens"),
         ({"basis": 0}, "basis"),
         ({"patch_size": 0}, "patch_size"),
@@ -83,7 +83,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"dilations": [1, 0]}, "dilations must be a list"),
     ],
     "scot": [
-        ({"width": 9, "heads": 3}, r"width must be a multiple of twice the heads\), found 9 and 3"),
+        ({"width": 9, "heads": 3}, r"heads must divide half of width 9\), found 3"),
         ({"layers": 0}, "layers"),
         ({"window_size": 0}, "window_size"),
         ({"skip_blocks": 0}, "skip_blocks"),

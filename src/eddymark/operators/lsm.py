@@ -143,7 +143,7 @@ class LatentSpectralModel(nn.Module):
             got = f"{patch_size}, {tokens}, {basis} and {heads}"
             raise ValueError(f"patch_size, tokens, basis and heads must be at least 1; got {got}")
         if width % heads:
-            raise ValueError(f"width must be a multiple of heads; got {width} and {heads}")
+            raise ValueError(f"heads must divide width {width}; got {heads}")
         hidden = 2 * width if projection_width is None else projection_width
         if hidden < 1:
             raise ValueError(f"projection_width must be at least 1; got {projection_width}")

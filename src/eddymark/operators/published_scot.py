@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
@@ -72,7 +73,9 @@ def read_published(path: str) -> dict[str, Tensor]:
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling may raise anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        # torch's own words advise to unpickle anything.
+        unsafe = isinstance(error, pickle.UnpicklingError)
+        reason = "it is no file of tensors alone" if unsafe else " ".join(str(error).split())[:200]
         raise EddymarkError(f"{path}: cannot be read as weights ({type(error).__name__}: {reason})") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise EddymarkError(f"{path}: expected named tensors of a Poseidon model, found {type(state).__name__}")

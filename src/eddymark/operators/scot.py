@@ -154,7 +154,7 @@ class ScalableOperatorTransformer(nn.Module):
             got = f"{layers}, {heads}, {patch_size}, {window_size} and {skip_blocks}"
             raise ValueError(f"layers, heads, patch_size, window_size and skip_blocks must be at least 1; got {got}")
         if width % (2 * heads):
-            raise ValueError(f"width must be a multiple of twice the heads; got {width} and {heads}")
+            raise ValueError(f"heads must divide half of width {width}; got {heads}")
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd and positive; got {kernel_size}")
         self.dimension, self.window_size, self.patch_size = dimension, window_size, patch_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,8 @@ class SpectralMixing(nn.Module):
         counts: coefficients per axis, in the order x, y, z.
         variance: that of the branch at the start for coefficients of variance 1.
     """
+
+    linear_maps: ClassVar[dict[str, int | None]] = {"channels": 1, "axes": 1}
 
     def __init__(self, *, width: int, counts: tuple[int, ...], variance: float) -> None:
         super().__init__()

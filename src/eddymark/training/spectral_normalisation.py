@@ -11,7 +11,18 @@ from torch.nn.utils import parametrize
 _ITERATIONS = 15
 """Power iterations at the start; one more for each step of training keeps up with the weights."""
 
-_LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+REAL = 1
+"""Where a weight of real matrices would have its parts: it has none."""
+
+_LINEAR = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
 
 
 class BoundedNorm(nn.Module):
@@ -24,7 +35,8 @@ class BoundedNorm(nn.Module):
         weight: the weight at the start.
         bound: largest singular value.
         parts: where the weight has its real and imaginary parts: −1 of `(matrix, in, out, 2)` or 0 of `(2, matrix, in,
-            out)`; None: it is real, one of the first axis and all others is the input, the other the output.
+            out)`; `REAL`: it has none, `(matrix, in, out)`; None: it is one real matrix, from the first axis to all
+            others or back.
     """
 
     left: Tensor
@@ -37,9 +49,9 @@ class BoundedNorm(nn.Module):
         matrices = self._matrices(weight.detach())
         # No random numbers; orthogonal to the largest singular vectors only by chance.
         right = torch.ones_like(matrices[:, 0])
-        self.register_buffer("right", right if parts is None else torch.view_as_real(right))
+        self.register_buffer("right", torch.view_as_real(right) if right.is_complex() else right)
         left = torch.ones_like(matrices[:, :, 0])
-        self.register_buffer("left", left if parts is None else torch.view_as_real(left))
+        self.register_buffer("left", torch.view_as_real(left) if left.is_complex() else left)
         for _ in range(_ITERATIONS):
             self.iterate(weight)
 
@@ -47,10 +59,12 @@ class BoundedNorm(nn.Module):
         """Return the matrices of a weight, `(matrix, row, column)`."""
         if self.parts is None:
             return weight.flatten(1)[None]
+        if self.parts == REAL:
+            return weight
         return torch.view_as_complex(weight.movedim(self.parts, -1).contiguous())
 
     def _vector(self, stored: Tensor) -> Tensor:
-        return stored if self.parts is None else torch.view_as_complex(stored)
+        return stored if self.parts in (None, REAL) else torch.view_as_complex(stored)
 
     @torch.no_grad()
     def iterate(self, weight: Tensor) -> None:
@@ -68,7 +82,8 @@ class BoundedNorm(nn.Module):
         factor = self.bound / norm.clamp_min(self.bound)
         if self.parts is None:
             return weight * factor
-        return weight * factor[:, None, None].unsqueeze(self.parts)
+        factors = factor[:, None, None]
+        return weight * (factors if self.parts == REAL else factors.unsqueeze(self.parts))
 
 
 def _product(matrices: Tensor, vectors: Tensor) -> Tensor:
