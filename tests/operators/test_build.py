@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from eddymark.errors import EddymarkError
 from eddymark.operators import OPERATORS
+from eddymark.operators.axes import Axis
 from eddymark.operators.build import build_operator
 
 SIZES: dict[str, Any] = {"in_channels": 4, "out_channels": 3, "dimension": 3}
@@ -130,3 +131,11 @@ def test_mistakes_give_one_clear_line(name: str, arguments: dict[str, Any], mess
         build_operator(name, arguments, **SIZES, points=(8, 8, 8))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["unet", "mgno", "scot"])
+def test_operators_that_take_every_axis_as_periodic_are_refused_between_walls(name: str) -> None:
+    axes = [Axis(2.0), Axis(1.0, periodic=False)]
+    with pytest.raises(EddymarkError, match="an operator that knows of walls"):
+        build_operator(name, {"width": 8}, in_channels=2, out_channels=2, dimension=2, axes=axes)
+    build_operator("fno", {"width": 8, "modes": 2}, in_channels=2, out_channels=2, dimension=2, axes=axes)

@@ -86,17 +86,20 @@ def build_operator(
         points: grid on which the module is tried once; without it, it is not tried.
 
     Raises:
-        OperatorError: if the operator cannot be found or built, or fails or returns a wrong shape on the
-            grid.
+        OperatorError: if the operator cannot be found or built, takes every axis as periodic where there are walls, or
+            fails or returns a wrong shape on the grid.
     """
     constructor = _find(type)
+    box = (Axis(2 * math.pi),) * dimension if axes is None else tuple(axes)
     given = {
         "in_channels": in_channels,
         "out_channels": out_channels,
         "dimension": dimension,
-        "axes": (Axis(2 * math.pi),) * dimension if axes is None else tuple(axes),
+        "axes": box,
     }
     parameters = _parameters(constructor, type)
+    if type in OPERATORS and "axes" not in parameters and not all(axis.periodic for axis in box):
+        raise OperatorError(type, Problem(("type",), "an operator that knows of walls (it has an argument axes)", type))
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     named = [
         name

@@ -51,7 +51,7 @@ def summary(operator: nn.Module) -> str:
 
 
 def parameters_by_part(operator: nn.Module) -> dict[str, int]:
-    """Return the number of trained real numbers of each direct part of an operator; a complex weight counts as two."""
+    """Return the number of learned real numbers of each direct part of an operator; a complex weight counts as two."""
     module = operator.module if isinstance(operator, ForeignOperator) else operator
     parts: dict[str, int] = {}
     for name, parameter in module.named_parameters():

@@ -64,7 +64,7 @@ def evaluated(operator: nn.Module, features: Tensor, autocast: torch.dtype | Non
 
 
 def parameter_count(stepper: object) -> int:
-    """Return the number of trained real numbers, 0 for what is no module; a complex weight counts as two."""
+    """Return the number of learned real numbers, 0 for what is no module; a complex weight counts as two."""
     if not isinstance(stepper, nn.Module):
         return 0
     return sum(value.numel() * (2 if value.is_complex() else 1) for value in stepper.parameters())
