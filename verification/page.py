@@ -114,7 +114,7 @@ def _criteria(found: Found, peers: dict[str, Any]) -> str:
         difference = peers[name]["fluidsim"]
         what = f"fluidsim, {name}: largest relative difference after {STEPS} steps"
         rows.append((what, "10^−6", number(difference, 2), _verdict(difference <= 1e-6)))
-    return _table(("case", "wanted", "found", "met"), rows)
+    return markdown_table(("case", "wanted", "found", "met"), rows)
 
 
 def _vortex(vortex: Mapping[taylor_green.Case, list[Row]]) -> str:
@@ -125,7 +125,7 @@ def _vortex(vortex: Mapping[taylor_green.Case, list[Row]]) -> str:
         excess = _percent(height / taylor_green.REFERENCE_PEAK - 1)
         rows.append((label, f"{_modes(case)}³", model, number(time), number(height, 4), excess))
     headings = ("points", "modes", "model", "time of the peak, L / V₀", "peak, V₀³ / L", "against the reference")
-    return _table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def _modes(case: taylor_green.Case) -> int:
@@ -157,7 +157,7 @@ def _stations(stations: Mapping[str, Stations]) -> str:
         skewness = number(found[STATIONS[2]]["skewness"], 2)
         rows.append((name.replace("_", " "), *cells, f"{distance:.3f}", skewness))
     headings = ("closure", "error of the energy at 98", "at 171", "of the spectrum at 171, decades", "skewness at 171")
-    return _table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def _forced(forced: Mapping[int, Statistics]) -> str:
@@ -177,7 +177,7 @@ def _forced(forced: Mapping[int, Statistics]) -> str:
     relation = ("deviation from the isotropic relation", "without the forced shells")
     last = "dissipation in the forced shells"
     headings = ("points", "R_λ", "k_max η", "turnover times", "skewness (single states)", *relation, last)
-    return _table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def _forced_share(found: Statistics) -> float:
@@ -200,17 +200,18 @@ def _peers(peers: dict[str, Any]) -> str:
                 ", ".join(f"{order:.1f}" for order in orders),
             )
         )
-    return _table(("", "points", "fluidsim", "exponax, steps divided by 1, 2, 4, 8", "order"), rows)
+    return markdown_table(("", "points", "fluidsim", "exponax, steps divided by 1, 2, 4, 8", "order"), rows)
 
 
 def _traps() -> str:
     rows = [
         (trap, what, "<br>".join(f"`{test.removeprefix('tests/')}`" for test in tests)) for trap, what, tests in TRAPS
     ]
-    return _table(("", "mistake", "tests"), rows)
+    return markdown_table(("", "mistake", "tests"), rows)
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

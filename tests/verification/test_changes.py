@@ -1,0 +1,42 @@
+"""The tables of what changes of models did."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from verification.changes import main, tables
+
+CHANGES = """model,against,change,statistic,effect,value,low,high,outcome
+noise,bare,input_noise: 0 → 0.02,surviving_fraction,difference,0.5,0.25,0.75,helps
+noise,bare,input_noise: 0 → 0.02,decorrelation_time,ratio,0.9,0.85,0.97,harms
+unroll,noise,unroll: 1 → 4,surviving_fraction,difference,0.0,-0.1,0.1,not separable
+unroll,noise,unroll: 1 → 4,decorrelation_time,ratio,,,,not separable
+unroll,noise,unroll: 1 → 4,spectrum_error,ratio,0.52,0.31,1.07,not separable
+"""
+HEADLINE = "stepper,survived_fraction\nbare,0.25\nnoise,0.75\nunroll,0.75\n"
+
+
+def test_each_change_is_a_row_with_what_it_did(tmp_path: Path) -> None:
+    folder = tmp_path / "report" / "tables"
+    folder.mkdir(parents=True)
+    (folder / "forced_isotropic-changes.csv").write_text(CHANGES, encoding="utf-8")
+    (folder / "forced_isotropic-headline.csv").write_text(HEADLINE, encoding="utf-8")
+    (table,) = tables(tmp_path)
+    heading, _, _, _, first, second = table.splitlines()
+    assert heading == "## Forced isotropic"
+    assert first == (
+        "| `noise` | input_noise: 0 → 0.02 | `bare` | 75 % (of: 25 %) | – | 0.90 [0.85, 0.97] "
+        "| helps survival, harms decorrelation time |"
+    )
+    assert second == (
+        "| `unroll` | unroll: 1 → 4 | `noise` | 75 % (of: 75 %) | 0.52 [0.31, 1.07] | – | not separable |"
+    )
+
+
+def test_results_without_changes_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["changes", str(tmp_path)])
+    with pytest.raises(SystemExit, match="expected the results of a finished run"):
+        main()

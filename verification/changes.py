@@ -1,0 +1,91 @@
+"""Prints what each change of a model did, as in docs/long_rollouts.md: `python -m verification.changes RESULTS …`.
+
+Each folder of results is that of a finished run of one of `config/experiments/ablations_*.yaml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from eddymark.report.ablation import SURVIVAL
+from eddymark.report.standings import DECORRELATION, SPECTRUM, Estimate
+from eddymark.report.text import enumeration, flow_title, interval
+from verification.page import markdown_table
+
+HEADINGS = (
+    "model",
+    "change",
+    "of",
+    "rollouts that survive",
+    "spectrum error, ratio",
+    "decorrelation time, ratio",
+    "verdict",
+)
+
+
+def tables(results: Path) -> Iterator[str]:
+    """Yield a heading and a table for each flow of a run.
+
+    Arguments:
+        results: root of its results.
+    """
+    for file in sorted((results / "report" / "tables").glob("*-changes.csv")):
+        flow = file.name.removesuffix("-changes.csv")
+        headline = _records(file.with_name(f"{flow}-headline.csv"))
+        survived = {row["stepper"]: f"{100 * float(row['survived_fraction']):.0f} %" for row in headline}
+        changes: dict[str, dict[str, dict[str, str]]] = {}
+        for row in _records(file):
+            changes.setdefault(row["model"], {})[row["statistic"]] = row
+        rows = [_row(model, effects, survived) for model, effects in changes.items()]
+        yield f"## {flow_title(flow)}\n\n{markdown_table(HEADINGS, rows)}"
+
+
+def _records(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _row(model: str, effects: Mapping[str, Mapping[str, str]], survived: Mapping[str, str]) -> list[str]:
+    def effect(statistic: str) -> str:
+        row = effects.get(statistic, {})
+        value, low, high = (float(row.get(key) or "nan") for key in ("value", "low", "high"))
+        return interval(Estimate(value, low, high))
+
+    first = effects[SURVIVAL.key]
+    return [
+        f"`{model}`",
+        first["change"],
+        f"`{first['against']}`",
+        f"{survived[model]} (of: {survived[first['against']]})",
+        effect(SPECTRUM.key),
+        effect(DECORRELATION.key),
+        _verdict(effects),
+    ]
+
+
+def _verdict(effects: Mapping[str, Mapping[str, str]]) -> str:
+    titles = {score.key: score.title for score in (SURVIVAL, SPECTRUM, DECORRELATION)}
+    parts = []
+    for outcome in ("helps", "harms"):
+        found = [titles[key] for key, row in effects.items() if row["outcome"] == outcome and key in titles]
+        parts += [f"{outcome} {enumeration(found)}"] if found else []
+    return ", ".join(parts) or "not separable"
+
+
+def main() -> None:
+    """Print the tables of all runs that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("results", nargs="+", type=Path, help="root of the results of a finished run")
+    for results in parser.parse_args().results:
+        found = list(tables(results))
+        if not found:
+            sys.exit(f"{results}: expected the results of a finished run with models that extend others, found none")
+        print("\n\n".join(found), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
