@@ -24,6 +24,7 @@ def test_many_steppers_of_a_kind_still_look_different() -> None:
         pairs = [(f"{kind}{number}", kind) for number in range(30)]
         styles = Styles(pairs)
         assert len({styles.style_for(*pair) for pair in pairs}) == 30
+        assert len({str(styles.style_for(*pair).line) for pair in pairs}) == 30
 
 
 def test_kinds_differ_without_colour() -> None:

@@ -16,7 +16,8 @@ import seaborn as sns
 DNS_COLOUR = "#000000"
 # Okabe and Ito's palette without yellow (unreadable on white), filled up from Tol's muted one. Cold colours
 # and broken lines are LES, warm colours and full lines are learned models: the kinds separate at a glance. There are
-# seven colours and six dashes and markers, so that 42 steppers of a kind look different.
+# seven colours and six dashes and markers, so that 42 steppers of a kind look different; the line of a learned model has
+# its markers where another one has its colour already.
 COLD = ("#0072B2", "#56B4E9", "#009E73", "#332288", "#44AA99", "#6699CC", "#117733")
 WARM = ("#D55E00", "#E69F00", "#CC79A7", "#882255", "#999933", "#AA4466", "#661100")
 GREYS = ("#777777", "#999999", "#555555", "#BBBBBB")
@@ -43,12 +44,20 @@ class Style:
     """Lengths of line and gap in line widths; empty for a full line."""
     marker: str
     width: float
+    marked: bool = False
+    """Whether its lines have markers, too."""
 
     @property
     def line(self) -> dict[str, Any]:
         """Keyword arguments of a line."""
         style: Any = (0, self.dashes) if self.dashes else "-"
-        return {"color": self.colour, "linestyle": style, "linewidth": self.width}
+        line = {"color": self.colour, "linestyle": style, "linewidth": self.width}
+        return line | ({"marker": self.marker, "markersize": 4, "markevery": 0.12} if self.marked else {})
+
+    @property
+    def points_on_line(self) -> dict[str, Any]:
+        """Keyword arguments of a line with a marker at each point."""
+        return self.line | {"marker": self.marker, "markersize": 3.5, "markevery": 1}
 
     @property
     def point(self) -> dict[str, Any]:
@@ -80,11 +89,11 @@ def _new_style(kind: str, order: dict[str, int]) -> Style:
         return Style(COLD[index % len(COLD)], LES_DASHES[index % 6], LES_MARKERS[index % 6], 1.5)
     if kind == "control":
         return Style(GREYS[index % 4], (1, 1.2), CONTROL_MARKERS[index % 3], 1.3)
-    colour = WARM[order["learned"] % len(WARM)]
+    colour, marked = WARM[order["learned"] % len(WARM)], order["learned"] >= len(WARM)
     order["learned"] += 1
     if kind == "hybrid":
-        return Style(colour, (), HYBRID_MARKERS[index % 6], 2.4)
-    return Style(colour, (), SURROGATE_MARKERS[index % 6], 1.4)
+        return Style(colour, (), HYBRID_MARKERS[index % 6], 2.4, marked)
+    return Style(colour, (), SURROGATE_MARKERS[index % 6], 1.4, marked)
 
 
 @dataclass(frozen=True)

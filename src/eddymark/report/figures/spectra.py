@@ -64,7 +64,7 @@ def _draw(
         style = view.style(stepper)
         absolute.plot(shells, spectrum, **style.line)
         change = spectrum[resolved] / reference[resolved]
-        ratio.plot(shells[resolved], change, **style.line, marker=style.marker, markersize=3.5)
+        ratio.plot(shells[resolved], change, **style.points_on_line)
     for axes in (absolute, ratio):
         axes.set_xscale("log")
         axes.axvline(cutoff, color="0.5", linewidth=0.8, linestyle=(0, (1, 2)))
