@@ -19,12 +19,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from eddymark.cli import main
 from eddymark.errors import EddymarkError
+from eddymark.execution import select_device
 from eddymark.failures import explain, killed_hint, require_writable
 from eddymark.growing_store import GrowingStore
 from eddymark.mapped import mapped_tensor
 from eddymark.plan import OUTPUTS
 from eddymark.records import RECORD, write_atomically
-from eddymark.stepping.build import select_device
 from eddymark.storage import save_weights, write_trajectories
 from tests.test_storage import dataset
 from tests.training.conftest import experiment

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import eddymark.plan
 from eddymark.config import Experiment, load_experiment
 from eddymark.plan import plan
 from tests.small_experiment import write_experiment
@@ -150,6 +152,20 @@ def test_the_sources_of_what_is_boosted_are_those_of_what_boosts_it(tmp_path: Pa
     folders = ["kolmogorov/train/boosted/seed0", "kolmogorov/validate/boosted-seed0"]
     before, after = plan(with_boosted(tmp_path / "a")), plan(with_boosted(tmp_path / "b", (FNO, "operator", other)))
     assert all(before[folder].sources != after[folder].sources for folder in folders)
+
+
+@pytest.mark.parametrize("module", ["stepping/surrogate.py", "operators/build.py", "training/module.py"])
+def test_the_code_of_models_leaves_the_data_alone(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "eddymark"
+    shutil.copytree(eddymark.plan._PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(eddymark.plan, "_PACKAGE", package)
+    before = plan(experiment(tmp_path / "config"))
+    with (package / module).open("a", encoding="utf-8") as file:
+        file.write("\nNEW = 1\n")
+    after = plan(experiment(tmp_path / "config"))
+    changed = {before[name].stage for name in before if before[name].sources != after[name].sources}
+    assert "train" in changed
+    assert "generate" not in changed
 
 
 def test_a_fixed_time_step_is_not_measured(tmp_path: Path) -> None:

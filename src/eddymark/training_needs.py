@@ -12,13 +12,14 @@ from eddymark.config.model_checks import STABILITY_LIMITS
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Surrogate as SurrogateConfiguration
 from eddymark.config.training import CurriculumStage, Objective
+from eddymark.execution import select_precision
 from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
 from eddymark.operators.cost import count_flops, live_bytes, weight_bytes
 from eddymark.randomness import generator
 from eddymark.resources import training_memory
-from eddymark.stepping.build import select_precision, trainable_stepper
+from eddymark.stepping.build import trainable_stepper
 from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.network import untrained_network
 from eddymark.stepping.rollout import rollout

@@ -18,12 +18,13 @@ from eddymark.config.findings import Problem
 from eddymark.config.schema import Experiment
 from eddymark.config.training import CurriculumStage
 from eddymark.errors import EddymarkError
+from eddymark.execution import select_device, select_precision
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
 from eddymark.memory import available_memory_bytes
 from eddymark.resources import MARGIN, generate_memory, training_host_memory
 from eddymark.statistics.cost import measure_memory
-from eddymark.stepping.build import select_device, select_precision, trainable_stepper
+from eddymark.stepping.build import trainable_stepper
 from eddymark.training.module import Training
 from eddymark.training.spectral_normalisation import bound_linear_maps
 from eddymark.training_needs import (

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from eddymark.config.schema import Experiment
+from eddymark.execution import split_files
 from eddymark.stages import train
-from eddymark.stepping.build import split_files
 from eddymark.training import module
 from eddymark.training.checkpoint import PATTERN
 from eddymark.training.windows import Windows

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from eddymark.config.schema import Experiment, Forcing
 from eddymark.config.training import Objective
 from eddymark.errors import EddymarkError
+from eddymark.execution import split_files
 from eddymark.operators import OPERATORS
 from eddymark.operators.build import OperatorError, build_operator, require_lead_time
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.statistics.errors import relative_l2_error
-from eddymark.stepping.build import split_files, trainable_stepper
+from eddymark.stepping.build import trainable_stepper
 from eddymark.stepping.known_physics import KnownPhysics
 from eddymark.stepping.stepper import next_outputs
 from eddymark.stepping.surrogate import Surrogate

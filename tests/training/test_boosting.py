@@ -12,9 +12,10 @@ from torch import nn
 
 from eddymark.config.schema import Experiment
 from eddymark.errors import EddymarkError
+from eddymark.execution import split_files
 from eddymark.operators.boosted import BoostedOperator
 from eddymark.stepping.boosting import fit_residual_scale, take_over_boosted
-from eddymark.stepping.build import split_files, trainable_stepper
+from eddymark.stepping.build import trainable_stepper
 from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.stepper import next_outputs
 from eddymark.stepping.surrogate import Surrogate

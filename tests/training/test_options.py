@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from eddymark.config.schema import Experiment
 from eddymark.errors import EddymarkError
+from eddymark.execution import split_files
 from eddymark.statistics.errors import relative_l2_error
-from eddymark.stepping.build import fit_constraints, split_files, trainable_stepper
+from eddymark.stepping.build import fit_constraints, trainable_stepper
 from eddymark.stepping.rollout import rollout
 from eddymark.storage import load_weights
 from eddymark.training.windows import Windows

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from eddymark.config.schema import Experiment, Flow
 from eddymark.errors import EddymarkError
+from eddymark.execution import split_files
 from eddymark.flows.build import build_flow
 from eddymark.progress import kept_in, read_progress
 from eddymark.statistics.errors import relative_l2_error
-from eddymark.stepping.build import build_simulation, split_files, trainable_stepper
+from eddymark.stepping.build import build_simulation, trainable_stepper
 from eddymark.stepping.rollout import rollout
 from eddymark.storage import load_weights
 from eddymark.training import windows

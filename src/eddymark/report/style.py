@@ -16,8 +16,8 @@ import seaborn as sns
 DNS_COLOUR = "#000000"
 # Okabe and Ito's palette without yellow (unreadable on white), filled up from Tol's muted one. Cold colours
 # and broken lines are LES, warm colours and full lines are learned models: the kinds separate at a glance. There are
-# seven colours and six dashes and markers, so that 42 steppers of a kind look different; the line of a learned model has
-# its markers where another one has its colour already.
+# seven colours and six dashes and markers, so that 42 steppers of a kind look different; the line of a learned model
+# has its markers where another one has its colour already.
 COLD = ("#0072B2", "#56B4E9", "#009E73", "#332288", "#44AA99", "#6699CC", "#117733")
 WARM = ("#D55E00", "#E69F00", "#CC79A7", "#882255", "#999933", "#AA4466", "#661100")
 GREYS = ("#777777", "#999999", "#555555", "#BBBBBB")

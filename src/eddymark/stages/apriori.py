@@ -15,12 +15,13 @@ from rich.table import Column, Table
 from eddymark.closures.base import modelled_stress
 from eddymark.config.schema import Experiment
 from eddymark.config.steppers import stepper_names
+from eddymark.execution import select_device, select_precision, split_files
 from eddymark.flows.build import build_flow
 from eddymark.randomness import generator
 from eddymark.solvers.resolved import ResolvedVelocity, contract
 from eddymark.statistics.apriori import StressComparison, bins, compare_stress
 from eddymark.statistics.uncertainty import bootstrap_weights, ensemble_averages, interval
-from eddymark.stepping.build import load_closure, select_device, select_precision, split_files
+from eddymark.stepping.build import load_closure
 from eddymark.storage import open_trajectories, read_stresses
 
 STATISTICS = ("stress_correlation", "force_correlation", "dissipation", "dissipation_ratio", "backscatter_fraction")

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from eddymark.config.schema import Experiment
 from eddymark.config.steppers import StepperName, find_stepper, stepper_names
+from eddymark.execution import select_device, select_precision
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.statistics.cost import Timing, time_steppers
-from eddymark.stepping.build import dns_stepper, select_device, select_precision, untrained_stepper
+from eddymark.stepping.build import dns_stepper, untrained_stepper
 from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.states import GridStates, resampled

@@ -13,12 +13,12 @@ import torch
 from eddymark import __version__
 from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Experiment, Flow
+from eddymark.execution import select_device
 from eddymark.flows.base import flow_attributes
 from eddymark.flows.build import build_flow
 from eddymark.flows.sampling import SampledRuns, sample_runs
 from eddymark.flows.schedule import SPLITS
 from eddymark.records import write_measured
-from eddymark.stepping.build import select_device
 
 STEADY = 0.02
 """A mean dE/dt beyond this share of the energy input means that the flow is not statistically steady."""

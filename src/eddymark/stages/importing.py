@@ -12,13 +12,13 @@ import torch
 
 from eddymark import __version__
 from eddymark.config.schema import Experiment
+from eddymark.execution import select_device
 from eddymark.external.importing import Import
 from eddymark.flows.base import flow_attributes
 from eddymark.flows.build import build_flow
 from eddymark.flows.schedule import SPLITS
 from eddymark.growing_store import GrowingStore
 from eddymark.progress import Progress
-from eddymark.stepping.build import select_device
 from eddymark.storage import trajectory_dataset
 
 

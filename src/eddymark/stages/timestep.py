@@ -10,7 +10,8 @@ import torch
 
 from eddymark.config.schema import Experiment
 from eddymark.config.steppers import solvers
-from eddymark.stepping.build import select_device, select_precision, untrained_simulation
+from eddymark.execution import select_device, select_precision
+from eddymark.stepping.build import untrained_simulation
 from eddymark.stepping.states import GridStates
 from eddymark.stepping.time_step import REFERENCE, find_time_step
 

@@ -13,19 +13,14 @@ import torch
 
 from eddymark import __version__
 from eddymark.config.schema import Experiment, Flow
+from eddymark.execution import select_device, select_precision, split_files
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
 from eddymark.ranks import this_rank
 from eddymark.records import write_measured
 from eddymark.stepping.boosting import fit_residual_scale, take_over_boosted
-from eddymark.stepping.build import (
-    fit_constraints,
-    select_device,
-    select_precision,
-    split_files,
-    trainable_stepper,
-)
+from eddymark.stepping.build import fit_constraints, trainable_stepper
 from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import save_weights
 from eddymark.training.loop import Data, fit

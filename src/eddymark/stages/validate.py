@@ -17,6 +17,7 @@ from eddymark.checkpoints import Checkpoints
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.steppers import StepperName, find_stepper, longest_history
+from eddymark.execution import select_device, select_precision, split_files
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.progress import Progress
 from eddymark.records import write_measured
@@ -26,7 +27,7 @@ from eddymark.statistics.measure import Window, measure, measure_errors, measure
 from eddymark.statistics.profiles import measure_layers
 from eddymark.statistics.scores import score_table
 from eddymark.statistics.survival import RecordedFailure, survival
-from eddymark.stepping.build import build_stepper, select_device, select_precision, split_files
+from eddymark.stepping.build import build_stepper
 from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.rollout import Rollout, rollout

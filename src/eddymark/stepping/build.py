@@ -11,10 +11,10 @@ import torch
 from eddymark.closures.base import Closure, NoClosure
 from eddymark.closures.build import build_closure
 from eddymark.config.schema import Experiment
-from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.schema import LargeEddySimulation as LargeEddySimulationConfiguration
 from eddymark.config.steppers import StepperName, find_stepper, solvers
 from eddymark.errors import EddymarkError
+from eddymark.execution import select_device, select_precision, split_files
 from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
@@ -38,34 +38,6 @@ _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _ANY = 1.0
 """Courant number of what is not stepped."""
-
-
-def select_device(experiment: Experiment) -> torch.device:
-    """Return the device of an experiment; `auto` is CUDA where there is one.
-
-    Raises:
-        EddymarkError: if there is no such device.
-    """
-    if experiment.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if experiment.device == "cuda" and not torch.cuda.is_available():
-        reason = "no NVIDIA driver or device" if torch.backends.cuda.is_built() else "a build for CPUs"
-        raise EddymarkError(
-            f"device: cuda, but torch {torch.__version__} finds none ({reason}); set device: auto or cpu, or install "
-            "a CUDA build of torch"
-        )
-    return torch.device(experiment.device)
-
-
-def select_precision(experiment: Experiment) -> torch.dtype:
-    """Return the precision of training, rollouts and timing."""
-    return {"float32": torch.float32, "float64": torch.float64}[experiment.precision]
-
-
-def split_files(flow: FlowConfiguration, flow_name: str, split: str, results: Path) -> list[Path]:
-    """Return the files of one split, one per shard."""
-    shards = range(flow.sampling.shards)
-    return [results / flow_name / "generate" / str(shard) / f"{split}.zarr.zip" for shard in shards]
 
 
 def read_courant_number(experiment: Experiment, flow_name: str, name: str, *, results: Path) -> float:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from eddymark.config.schema import Flow
 from eddymark.config.steppers import needs_unfiltered_states
+from eddymark.execution import split_files
 from eddymark.filters import GridFilter
 from eddymark.grid import Grid, SpectralSpace
-from eddymark.stepping.build import split_files
 from eddymark.storage import open_trajectories
 
 
