@@ -1,6 +1,6 @@
-"""Prints what each change of a model did, as in docs/long_rollouts.md: `python -m verification.changes RESULTS …`.
+"""Prints the tables of docs/long_rollouts.md from finished runs: `python -m verification.tables RESULTS …`.
 
-Each folder of results is that of a finished run of one of `config/experiments/ablations_*.yaml`.
+For each flow: what each change of a model did if some models are changes of others, else how all steppers compare.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from eddymark.report.standings import DECORRELATION, SPECTRUM, Estimate
 from eddymark.report.text import enumeration, flow_title, interval
 from verification.page import markdown_table
 
-HEADINGS = (
+COMPARED = (
+    "stepper",
+    "Spectrum error",
+    "Derivative skewness error",
+    "Palinstrophy production error",
+    "Decorrelation",
+    "Survived",
+    "Cost, batch",
+    "Parameters",
+)
+"""Columns of the comparison; some are of one kind of flow only."""
+CHANGED = (
     "model",
     "change",
     "of",
@@ -33,15 +44,28 @@ def tables(results: Path) -> Iterator[str]:
     Arguments:
         results: root of its results.
     """
-    for file in sorted((results / "report" / "tables").glob("*-changes.csv")):
-        flow = file.name.removesuffix("-changes.csv")
-        headline = _records(file.with_name(f"{flow}-headline.csv"))
-        survived = {row["stepper"]: f"{100 * float(row['survived_fraction']):.0f} %" for row in headline}
-        changes: dict[str, dict[str, dict[str, str]]] = {}
-        for row in _records(file):
-            changes.setdefault(row["model"], {})[row["statistic"]] = row
-        rows = [_row(model, effects, survived) for model, effects in changes.items()]
-        yield f"## {flow_title(flow)}\n\n{markdown_table(HEADINGS, rows)}"
+    folder = results / "report" / "tables"
+    for file in sorted(folder.glob("*-comparison.csv")):
+        flow = file.name.removesuffix("-comparison.csv")
+        changes = folder / f"{flow}-changes.csv"
+        table = _changes(changes, flow) if changes.exists() else _comparison(file)
+        yield f"## {flow_title(flow)}\n\n{table}"
+
+
+def _comparison(file: Path) -> str:
+    rows = _records(file)
+    columns = [next((name for name in rows[0] if name.startswith(column)), None) for column in COMPARED]
+    present = [column for column in columns if column is not None]
+    return markdown_table(present, [[row[column] for column in present] for row in rows])
+
+
+def _changes(file: Path, flow: str) -> str:
+    headline = _records(file.with_name(f"{flow}-headline.csv"))
+    survived = {row["stepper"]: f"{100 * float(row['survived_fraction']):.0f} %" for row in headline}
+    changes: dict[str, dict[str, dict[str, str]]] = {}
+    for row in _records(file):
+        changes.setdefault(row["model"], {})[row["statistic"]] = row
+    return markdown_table(CHANGED, [_row(model, effects, survived) for model, effects in changes.items()])
 
 
 def _records(file: Path) -> list[dict[str, str]]:
@@ -83,7 +107,7 @@ def main() -> None:
     for results in parser.parse_args().results:
         found = list(tables(results))
         if not found:
-            sys.exit(f"{results}: expected the results of a finished run with models that extend others, found none")
+            sys.exit(f"{results}: expected the results of a finished run, found none")
         print("\n\n".join(found), end="\n\n")
 
 

@@ -1,4 +1,4 @@
-"""The tables of what changes of models did."""
+"""The tables of finished runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from verification.changes import main, tables
+from verification.tables import main, tables
 
 CHANGES = """model,against,change,statistic,effect,value,low,high,outcome
 noise,bare,input_noise: 0 → 0.02,surviving_fraction,difference,0.5,0.25,0.75,helps
@@ -16,6 +16,7 @@ unroll,noise,unroll: 1 → 4,surviving_fraction,difference,0.0,-0.1,0.1,not sepa
 unroll,noise,unroll: 1 → 4,decorrelation_time,ratio,,,,not separable
 unroll,noise,unroll: 1 → 4,spectrum_error,ratio,0.52,0.31,1.07,not separable
 """
+COMPARISON = 'stepper,kind,"Survived [rollouts]","Cost, batch [s]","Cost, one by one [s]"\nbare,surrogate,2/8,0.1,0.2\n'
 HEADLINE = "stepper,survived_fraction\nbare,0.25\nnoise,0.75\nunroll,0.75\n"
 
 
@@ -23,6 +24,7 @@ def test_each_change_is_a_row_with_what_it_did(tmp_path: Path) -> None:
     folder = tmp_path / "report" / "tables"
     folder.mkdir(parents=True)
     (folder / "forced_isotropic-changes.csv").write_text(CHANGES, encoding="utf-8")
+    (folder / "forced_isotropic-comparison.csv").write_text(COMPARISON, encoding="utf-8")
     (folder / "forced_isotropic-headline.csv").write_text(HEADLINE, encoding="utf-8")
     (table,) = tables(tmp_path)
     heading, _, _, _, first, second = table.splitlines()
@@ -36,7 +38,19 @@ def test_each_change_is_a_row_with_what_it_did(tmp_path: Path) -> None:
     )
 
 
-def test_results_without_changes_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["changes", str(tmp_path)])
+def test_steppers_are_compared_where_no_model_is_a_change_of_another(tmp_path: Path) -> None:
+    folder = tmp_path / "report" / "tables"
+    folder.mkdir(parents=True)
+    (folder / "kolmogorov-comparison.csv").write_text(COMPARISON, encoding="utf-8")
+    (table,) = tables(tmp_path)
+    assert table.splitlines()[2:] == [
+        "| stepper | Survived [rollouts] | Cost, batch [s] |",
+        "| --- | --- | --- |",
+        "| bare | 2/8 | 0.1 |",
+    ]
+
+
+def test_results_of_no_run_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["tables", str(tmp_path)])
     with pytest.raises(SystemExit, match="expected the results of a finished run"):
         main()
