@@ -16,8 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from eddymark.cli import main
-from eddymark.config import load_experiment
-from eddymark.plan import plan
 from tests.config.mutations import TEXTS, Files, mutated, read_files, write_files
 
 REPOSITORY = Path(__file__).parents[2]
@@ -26,16 +24,13 @@ FINDING = re.compile(r"config/(?:config|(?:flows|surrogates)/\w+)\.yaml: \S.*: e
 
 
 def check(files: Files) -> tuple[int, list[str]]:
-    """Return the exit status and the complaints of `eddymark check` for an experiment; a plan is built as well."""
+    """Return the exit status and the complaints of `eddymark check`, which also plans, for an experiment."""
     errors = io.StringIO()
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name), contextlib.redirect_stderr(errors):
         write_files(Path(name, "config"), files)
         with contextlib.redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as stopped:
             main(["check"])
         status = int(stopped.value.code or 0)
-        if status == 0:
-            experiment = load_experiment([Path("config", "config.yaml")])
-            assert plan(experiment)["report"].upstream
     return status, errors.getvalue().splitlines()
 
 
