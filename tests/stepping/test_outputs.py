@@ -118,6 +118,26 @@ def test_a_direct_output_is_the_operators_with_the_constraints(parts: Sequence[K
     assert torch.allclose(mean, past[:, 0].mean(dim=(2, 3, 4)), atol=1e-12) == ("momentum" in parts)
 
 
+@pytest.mark.parametrize("output", ["increment", "direct"])
+def test_a_rollout_is_the_calls_one_after_the_other(output: str) -> None:
+    equations = solver(HELD)
+    torch.manual_seed(0)
+    operator = nn.Conv3d(3, 3, 3, padding=1, padding_mode="circular").double()
+    model = Surrogate(
+        operator,
+        known_physics=KnownPhysics(equations, 0.1, ("incompressibility",)),
+        static_fields=torch.zeros((0, 12, 12, 12), dtype=torch.float64),
+        interval=0.1,
+        history=1,
+        output=output,
+    ).requires_grad_(False)
+    made = [states(equations)]
+    for _ in range(3):
+        made.append(model(made[-1]).unsqueeze(1))
+    torch.testing.assert_close(rollout(model, made[0], 3).velocity, torch.cat(made, dim=1))
+    assert model.output == output
+
+
 def test_each_part_of_the_known_physics_does_its_part_alone() -> None:
     grid = Grid((12, 12), (2 * math.pi,) * 2)
     equations = NavierStokes(grid, viscosity=0.05, linear_drag=0.3, forcing=SINE)

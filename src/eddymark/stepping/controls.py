@@ -47,7 +47,7 @@ class MatchedNoise:
     history = 1
 
     def __init__(self, *, spectra: Tensor, space: SpectralSpace, interval: float, random: np.random.Generator) -> None:
-        self.output = 0
+        self.asked_output = 0
         self.spectra = spectra
         self.space = space
         self.interval = interval
@@ -58,7 +58,7 @@ class MatchedNoise:
         space = self.space
         noise = space.to_spectral(solenoidal_noise(space, past[:, -1], self.random))
         present = space.energy_spectrum(noise)
-        target = self.spectra[min(self.output, len(self.spectra) - 1), : present.shape[-1]]
+        target = self.spectra[min(self.asked_output, len(self.spectra) - 1), : present.shape[-1]]
         factor = torch.sqrt(target / present.clamp_min(torch.finfo(present.dtype).tiny))
         shaped = noise * factor[:, space.shells].unsqueeze(1)
         return space.to_physical(shaped)
@@ -87,7 +87,7 @@ class ConstrainedNoise:
         random: np.random.Generator,
         constraints: Constraints | None = None,
     ) -> None:
-        self.output = 0
+        self.asked_output = 0
         self.constraints = constraints
         self.known_physics = known_physics
         self.amplitudes = amplitudes
@@ -102,7 +102,7 @@ class ConstrainedNoise:
     def __call__(self, past: Tensor) -> Tensor:
         """Return the next output."""
         noise = solenoidal_noise(self.known_physics.space, past[:, -1], self.random)
-        amplitude = self.amplitudes[min(max(self.output - 1, 0), len(self.amplitudes) - 1)]
+        amplitude = self.amplitudes[min(max(self.asked_output - 1, 0), len(self.amplitudes) - 1)]
         made = self.known_physics(past[:, -1], amplitude * noise)
         return made if self.constraints is None else self.constraints(made)
 

@@ -113,7 +113,7 @@ def rollout(
     with torch.inference_mode():
         for step in range(done + 1, steps + 1):
             if isinstance(stepper, TimeDependent):
-                stepper.output = step
+                stepper.asked_output = step
             if not ahead:
                 ahead, acted = _made(stepper, past, constraints)
             output = ahead.pop(0)

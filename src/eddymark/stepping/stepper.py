@@ -50,7 +50,7 @@ class TimeDependent(Protocol):
     """What a stepper has beside if the time since the start of a rollout matters to it.
 
     Attributes:
-        output: number of the output that is asked for next; the initial state has number 0.
+        asked_output: number of the output that is asked for next; the initial state has number 0.
     """
 
-    output: int
+    asked_output: int
