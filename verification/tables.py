@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from eddymark.report.ablation import SURVIVAL
+from eddymark.report.ablation import SURVIVAL, verdict
 from eddymark.report.standings import DECORRELATION, SPECTRUM, Estimate
-from eddymark.report.text import enumeration, flow_title, interval
+from eddymark.report.text import flow_title, interval
 from verification.page import markdown_table
 
 COMPARED = (
@@ -87,17 +87,8 @@ def _row(model: str, effects: Mapping[str, Mapping[str, str]], survived: Mapping
         f"{survived[model]} (of: {survived[first['against']]})",
         effect(SPECTRUM.key),
         effect(DECORRELATION.key),
-        _verdict(effects),
+        verdict({key: row["outcome"] for key, row in effects.items()}),
     ]
-
-
-def _verdict(effects: Mapping[str, Mapping[str, str]]) -> str:
-    titles = {score.key: score.title for score in (SURVIVAL, SPECTRUM, DECORRELATION)}
-    parts = []
-    for outcome in ("helps", "harms"):
-        found = [titles[key] for key, row in effects.items() if row["outcome"] == outcome and key in titles]
-        parts += [f"{outcome} {enumeration(found)}"] if found else []
-    return ", ".join(parts) or "not separable"
 
 
 def main() -> None:

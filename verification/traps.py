@@ -84,15 +84,15 @@ TRAPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "a schedule of the learning rate that is never stepped or not resumed",
         (
             "tests/training/test_train.py::test_the_optimiser_uses_the_learning_rate_of_the_history",
-            "tests/training/test_train.py::test_a_killed_training_resumes_to_the_identical_result",
+            "tests/training/test_resuming.py::test_a_killed_training_resumes_to_the_identical_result",
         ),
     ),
     (
         "T11",
         "a best epoch that is the last one because its record is forgotten",
         (
-            "tests/training/test_train.py::test_best_epoch_is_remembered_when_later_ones_improve_on_worse_ones",
-            "tests/training/test_train.py::test_stored_weights_are_the_best_average_and_give_its_validation_error",
+            "tests/training/test_selection.py::test_best_epoch_is_remembered_when_later_ones_improve_on_worse_ones",
+            "tests/training/test_selection.py::test_stored_weights_are_the_best_average_and_give_its_validation_error",
         ),
     ),
     (

@@ -17,7 +17,7 @@ class DilatedResidualNetwork(nn.Module):
 
     R_i(v) = ReLU(w_i ∗ v + b_i) with kernels of 3^d points at a distance of `dilations[i]` grid spacings; encoder and
     decoder are convolutions of 3^d neighbouring points. Everything is periodic; no norms. With a distance of half a
-    grid both outer points of a kernel are the same one, and the network learns next to nothing: on 16 points take
+    grid both outer points of a kernel are the same one, and the network learns far more slowly: on 16 points take
     1, 2, 4, 2, 1.
 
     Arguments:

@@ -47,6 +47,7 @@ class SpectralMixing(nn.Module):
         variance: that of the branch at the start for coefficients of variance 1.
     """
 
+    # Axis 1: no real and imaginary parts, one matrix per entry of the first axis.
     linear_maps: ClassVar[dict[str, int | None]] = {"channels": 1, "axes": 1}
 
     def __init__(self, *, width: int, counts: tuple[int, ...], variance: float) -> None:
@@ -84,7 +85,8 @@ class TransformOnce(nn.Module):
 
     The map commutes with no translation, as σ acts on the phases of waves. That the dynamics do, and that two waves act
     on their sums and differences only, has to be learned mode by mode from data, where layers on grid points have both
-    built in: on the trajectories of this package it learns next to nothing (`config/experiments/operators.yaml`).
+    built in: on the trajectories of this package it learns far more slowly than the others
+    (`config/experiments/operators.yaml`).
 
     Arguments:
         in_channels, out_channels: numbers of channels.

@@ -43,12 +43,19 @@ class Change:
     @property
     def verdict(self) -> str:
         """The outcome in words."""
-        titles = {score.key: score.title for score in JUDGED}
-        found = {
-            word: [titles[key] for key, outcome in self.outcomes.items() if outcome == word] for word in (HELPS, HARMS)
-        }
-        parts = [f"{word} {enumeration(names)}" for word, names in found.items() if names]
-        return ", ".join(parts) or NEITHER
+        return verdict(self.outcomes)
+
+
+def verdict(outcomes: Mapping[str, str]) -> str:
+    """Return the outcomes of a change in words.
+
+    Arguments:
+        outcomes: by statistic, whether the change helps, harms or cannot be separated from none.
+    """
+    titles = {score.key: score.title for score in JUDGED}
+    found = {word: [titles[key] for key, outcome in outcomes.items() if outcome == word] for word in (HELPS, HARMS)}
+    parts = [f"{word} {enumeration(names)}" for word, names in found.items() if names]
+    return ", ".join(parts) or NEITHER
 
 
 def changes(flow: FlowResults, standings: list[Standing]) -> list[Change]:
