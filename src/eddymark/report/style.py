@@ -30,7 +30,7 @@ LES_DASHES: tuple[tuple[float, ...], ...] = (
     (4, 1, 1, 1, 1, 1),
 )
 LES_MARKERS = ("s", "v", "^", "<", ">", "p")
-SURROGATE_MARKERS = ("o", "P", "h", "8", "d", "2")
+SURROGATE_MARKERS = ("o", "P", "d", "2", "^", "h")
 HYBRID_MARKERS = ("D", "*", "X", "H", "3", "4")
 CONTROL_MARKERS = ("x", "+", "1")
 
@@ -57,7 +57,7 @@ class Style:
     @property
     def points_on_line(self) -> dict[str, Any]:
         """Keyword arguments of a line with a marker at each point."""
-        return self.line | {"marker": self.marker, "markersize": 3.5, "markevery": 1}
+        return self.line | {"marker": self.marker, "markersize": 5 if self.marked else 3.5, "markevery": 1}
 
     @property
     def point(self) -> dict[str, Any]:
