@@ -31,7 +31,7 @@ CHANGED = (
     "model",
     "change",
     "of",
-    "rollouts that survive",
+    "survived (median failure)",
     "spectrum error, ratio",
     "decorrelation time, ratio",
     "verdict",
@@ -60,8 +60,9 @@ def _comparison(file: Path) -> str:
 
 
 def _changes(file: Path, flow: str) -> str:
-    headline = _records(file.with_name(f"{flow}-headline.csv"))
-    survived = {row["stepper"]: f"{100 * float(row['survived_fraction']):.0f} %" for row in headline}
+    compared = _records(file.with_name(f"{flow}-comparison.csv"))
+    column = next(name for name in compared[0] if name.startswith("Survived"))
+    survived = {row["stepper"]: row[column] for row in compared}
     changes: dict[str, dict[str, dict[str, str]]] = {}
     for row in _records(file):
         changes.setdefault(row["model"], {})[row["statistic"]] = row
@@ -84,7 +85,7 @@ def _row(model: str, effects: Mapping[str, Mapping[str, str]], survived: Mapping
         f"`{model}`",
         first["change"],
         f"`{first['against']}`",
-        f"{survived[model]} (of: {survived[first['against']]})",
+        f"{survived[model]} against {survived[first['against']]}",
         effect(SPECTRUM.key),
         effect(DECORRELATION.key),
         verdict({key: row["outcome"] for key, row in effects.items()}),

@@ -17,24 +17,23 @@ unroll,noise,unroll: 1 → 4,decorrelation_time,ratio,,,,not separable
 unroll,noise,unroll: 1 → 4,spectrum_error,ratio,0.52,0.31,1.07,not separable
 """
 COMPARISON = 'stepper,kind,"Survived [rollouts]","Cost, batch [s]","Cost, one by one [s]"\nbare,surrogate,2/8,0.1,0.2\n'
-HEADLINE = "stepper,survived_fraction\nbare,0.25\nnoise,0.75\nunroll,0.75\n"
+MODELS = COMPARISON + "noise,surrogate,6/8 (3.1),0.1,0.2\nunroll,surrogate,6/8 (4.2),0.1,0.2\n"
 
 
 def test_each_change_is_a_row_with_what_it_did(tmp_path: Path) -> None:
     folder = tmp_path / "report" / "tables"
     folder.mkdir(parents=True)
     (folder / "forced_isotropic-changes.csv").write_text(CHANGES, encoding="utf-8")
-    (folder / "forced_isotropic-comparison.csv").write_text(COMPARISON, encoding="utf-8")
-    (folder / "forced_isotropic-headline.csv").write_text(HEADLINE, encoding="utf-8")
+    (folder / "forced_isotropic-comparison.csv").write_text(MODELS, encoding="utf-8")
     (table,) = tables(tmp_path)
     heading, _, _, _, first, second = table.splitlines()
     assert heading == "## Forced isotropic"
     assert first == (
-        "| `noise` | input_noise: 0 → 0.02 | `bare` | 75 % (of: 25 %) | – | 0.90 [0.85, 0.97] "
+        "| `noise` | input_noise: 0 → 0.02 | `bare` | 6/8 (3.1) against 2/8 | – | 0.90 [0.85, 0.97] "
         "| helps survival, harms decorrelation time |"
     )
     assert second == (
-        "| `unroll` | unroll: 1 → 4 | `noise` | 75 % (of: 75 %) | 0.52 [0.31, 1.07] | – | not separable |"
+        "| `unroll` | unroll: 1 → 4 | `noise` | 6/8 (4.2) against 6/8 (3.1) | 0.52 [0.31, 1.07] | – | not separable |"
     )
 
 
