@@ -9,6 +9,7 @@ from torch import Tensor
 
 from eddymark.config.training import Objective
 from eddymark.grid import SpectralSpace
+from eddymark.solvers.norms import sobolev_square
 
 FAINTEST = 1e-14
 """Energies of a band below this share of the whole are rounding errors of float32: no error is measured by less."""
@@ -62,10 +63,8 @@ def sobolev_error(output: Tensor, target: Tensor, *, order: float, space: Spectr
 
     Source: Li et al. (2022), Learning dissipative dynamics in chaotic systems, NeurIPS 35, section 3.2.
     """
-    weight = (1 + space.wavenumber_squared / space.grid.lowest_wavenumber**2) ** order
     norms = [
-        _root((weight * space.mode_energy(space.to_spectral(field))).flatten(1).sum(dim=1))
-        for field in (output - target, target)
+        _root(sobolev_square(space.to_spectral(field), order=order, space=space)) for field in (output - target, target)
     ]
     return (norms[0] / norms[1]).mean()
 
