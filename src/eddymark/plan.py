@@ -169,7 +169,8 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
             fragment = data | execution | {"model": section}
             boosted = [f"{name}/train/{surrogate.boosts}/seed{stepper.seed}"] if surrogate.boosts else []
             read = [*needed, *boosted]
-            yield _job(tree, jobs, "train", name, folder, fragment, used, read, item=stepper.name, seed=stepper.seed)
+            asked = used + _equation_types(surrogate)
+            yield _job(tree, jobs, "train", name, folder, fragment, asked, read, item=stepper.name, seed=stepper.seed)
             # All its weights are there, those of what it boosts included.
             needed = [*needed, folder]
         elif stepper.kind == "les":
@@ -268,6 +269,12 @@ def _solver_section(solver: Solver) -> dict[str, Any]:
 
 def _closure_types(simulation: LargeEddySimulation) -> list[str]:
     return [CLOSURES[simulation.closure.type]]
+
+
+def _equation_types(surrogate: Surrogate) -> list[str]:
+    """Return the dotted path of the closure in the equations which a training asks for, if it does."""
+    equations = surrogate.objective.equations
+    return [] if equations is None else [CLOSURES[equations.closure.type]]
 
 
 def _surrogate_types(flow: Flow, model: str) -> list[str]:

@@ -25,11 +25,14 @@ from eddymark.stepping.network import untrained_network
 from eddymark.stepping.rollout import rollout
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import parameter_count
+from eddymark.training.equations import Equations, build_equations
 from eddymark.training.loop import VALIDATION_ROLLOUTS
 from eddymark.training.objective import stage_loss
 
 _PHYSICS = 24
 """States of the size of an output which known physics and losses keep for the gradient of each output."""
+_TENDENCY = 24
+"""States of the size of an output which one evaluation of the equations keeps for its gradient."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,10 @@ def predict(experiment: Experiment, flow_name: str, model: str) -> Needs:
     objective = surrogate.objective
     if stepper.constraints is not None:
         stepper.constraints.fit(window)
+    equations = trial_equations(flow, objective, window)
 
     def train() -> None:
-        stage_loss(stepper, window, stage=stage, objective=objective, space=space).backward()
+        stage_loss(stepper, window, stage=stage, objective=objective, space=space, equations=equations).backward()
 
     def validate() -> None:
         rollout(stepper, window[:, : stepper.history], 1)
@@ -125,9 +129,9 @@ def _predict_from_shapes(experiment: Experiment, flow: Flow, model: str, *, batc
         lead_times=surrogate.objective.lead_times,
     )
     stage = largest_stage(surrogate.objective)
-    # Distances of spectra look at numbers; what they need is in `_PHYSICS`.
+    # Distances of spectra and equations look at numbers; what they need is in `_PHYSICS` and `_TENDENCY`.
     plain = {"error_weight": 1.0, "shell_energy_weight": 0.0, "sobolev_weight": 0.0, "band_weight": 0.0}
-    objective = surrogate.objective.model_copy(update=plain)
+    objective = surrogate.objective.model_copy(update=plain | {"equations": None})
 
     def states(samples: int, times: int) -> Tensor:
         return torch.empty((samples, times, dimension, *points), dtype=dtype, device="meta")
@@ -144,7 +148,8 @@ def _predict_from_shapes(experiment: Experiment, flow: Flow, model: str, *, batc
 
     held = [window, past, *stepper.parameters(), *stepper.buffers()]
     weights = weight_bytes(operator)
-    step = live_bytes(train, held) + _PHYSICS * _calls(stage) * window[:, 0].nbytes
+    kept = _PHYSICS * _calls(stage) + _TENDENCY * _tendencies(surrogate.objective, stage)
+    step = live_bytes(train, held) + kept * window[:, 0].nbytes
     operations = count_flops(operator, channels=_channels(flow, stepper), points=points)
     work = max(step, weights + live_bytes(validate, held))
     return Needs(parameter_count(stepper), operations, training_memory(weights=weights, work=work))
@@ -168,6 +173,26 @@ def _calls(stage: CurriculumStage) -> int:
     """Return how many outputs a step makes of a window."""
     longest = stage.all_to_all
     return stage.unroll if longest is None else longest * (longest + 1) // 2
+
+
+def _tendencies(objective: Objective, stage: CurriculumStage) -> int:
+    """Return how often the residual of a window evaluates the equations."""
+    equations = objective.equations
+    if equations is None:
+        return 0
+    return stage.unroll + 1 if equations.form == "differential" else 4 * equations.steps * stage.unroll
+
+
+def trial_equations(flow: Flow, objective: Objective, windows: Tensor) -> Equations | None:
+    """Return the equations that an objective asks for, if it does, for windows `(n, time, d, *grid)`."""
+    chosen = objective.equations
+    return None if chosen is None else build_equations(flow, chosen, dtype=windows.dtype, device=windows.device)
+
+
+def shortest_rollout(objective: Objective) -> int:
+    """Return how many outputs a rollout must have for a validation."""
+    equations = objective.equations
+    return equations.order if equations is not None and equations.form == "differential" else 1
 
 
 def windows_per_device(surrogate: SurrogateConfiguration) -> int:

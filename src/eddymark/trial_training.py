@@ -30,7 +30,9 @@ from eddymark.training.spectral_normalisation import bound_linear_maps
 from eddymark.training_needs import (
     Needs,
     predict,
+    shortest_rollout,
     synthetic_windows,
+    trial_equations,
     validation_outputs,
     validation_windows,
     windows_per_device,
@@ -153,7 +155,14 @@ def take_steps(experiment: Experiment, trial: Trial) -> Trial:
             stepper.constraints.fit(windows)
         if schedule.spectral_normalisation is not None:
             bound_linear_maps(stepper, bound=schedule.spectral_normalisation)
-        training = Training(stepper, objective=objective, schedule=schedule, space=space, stream_seed=0).to(device)
+        training = Training(
+            stepper,
+            objective=objective,
+            schedule=schedule,
+            space=space,
+            stream_seed=0,
+            equations=trial_equations(flow, objective, windows),
+        ).to(device)
         optimiser = training.configure_optimizers()["optimizer"]
         training.on_train_epoch_start()
 
@@ -170,8 +179,9 @@ def take_steps(experiment: Experiment, trial: Trial) -> Trial:
             training.objective = objective.model_copy(update={"curriculum": (alone,)})
             seconds[_label(stage)] = _seconds(partial(step, windows[:, : stepper.history + stage.outputs]), device)
         training.on_validation_epoch_start()
-        past = synthetic_windows(flow, space, validation_windows(flow, surrogate), stepper.history + 1)
-        validation = _seconds(partial(training.validation_step, past, 0), device)
+        shortest = shortest_rollout(objective)
+        past = synthetic_windows(flow, space, validation_windows(flow, surrogate), stepper.history + shortest)
+        validation = _seconds(partial(training.validation_step, past, 0), device) / shortest
         # The best average so far, and a better one.
         kept = [[value.clone() for value in training.average.state_dict().values()] for _ in range(2)]
         del kept

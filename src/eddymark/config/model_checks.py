@@ -9,6 +9,7 @@ from typing import Any
 
 from eddymark.closures import CLOSURES
 from eddymark.config.closure_checks import check_closure
+from eddymark.config.equation_checks import check_equations
 from eddymark.config.findings import Problem, nearest_name, show
 from eddymark.config.names import TRAINED_CLOSURES, registered_closures, registered_operators
 from eddymark.config.schema import WEIGHTS_FILE, Flow, LargeEddySimulation, Stretch, Surrogate
@@ -94,6 +95,10 @@ def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
     yield from check_stepping(path, surrogate, flow)
     yield from _check_operator((*path, "operator"), surrogate, flow)
     yield from _check_curriculum((*path, "objective", "curriculum"), surrogate.objective)
+    if (equations := surrogate.objective.equations) is not None:
+        where = (*path, "objective", "equations")
+        yield from check_large_eddy_simulation(where, LargeEddySimulation(closure=equations.closure), len(flow.sides))
+    yield from check_equations(path, surrogate, flow)
     yield from _check_windows(path, surrogate, flow)
     if surrogate.schedule.warm_up_steps >= surrogate.schedule.steps:
         expected = f"fewer than the training steps ({surrogate.schedule.steps})"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from eddymark.config.closure import Closure as Closure
 from eddymark.config.constraints import Constraint
 from eddymark.config.fields import KnownPhysics, Length, Model, NonNegative, Positive, PositiveInteger
 from eddymark.config.flow_types import FLOW_TYPES
@@ -137,13 +138,6 @@ class Sampling(Model):
     gap: NonNegative | None = None
     """Discarded between two stretches, turnover times; at least one interval. Transient flows have none."""
     splits: Splits
-
-
-class Closure(Model):
-    """A subgrid-scale model and its constants."""
-
-    type: str = "none"
-    arguments: dict[str, float | int | str | bool] = {}  # noqa: RUF012 (pydantic copies it)
 
 
 class LargeEddySimulation(Model):

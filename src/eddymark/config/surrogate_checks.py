@@ -170,7 +170,7 @@ def _constraints(flow: Flow) -> str:
 
 def _check_objective(path: Path, objective: Objective, flow: Flow) -> Iterator[Problem]:
     weights = ("error_weight", "shell_energy_weight", "sobolev_weight", "band_weight")
-    if not any(getattr(objective, weight) for weight in weights):
+    if not objective.compares and objective.equations is None:
         yield Problem((*path, "error_weight"), f"a positive weight here or in {', '.join(weights[1:])}", "0.0")
     bands, highest = objective.bands, _highest_shell(flow)
     if bands is not None and highest is not None:
@@ -188,7 +188,7 @@ def _check_objective(path: Path, objective: Objective, flow: Flow) -> Iterator[P
 
 
 def _check_selection(path: Path, schedule: Schedule, flow: Flow) -> Iterator[Problem]:
-    """Check how weights are selected: what changes with time is compared with the DNS at the same times."""
+    """Check how long selection rollouts are: what changes with time is compared with the DNS at the same times."""
     length = schedule.selection_length
     if length is None:
         return

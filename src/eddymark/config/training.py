@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from eddymark.config.equations import Equations
 from eddymark.config.fields import Model, NonNegative, Positive, PositiveInteger
 
 
@@ -55,6 +56,12 @@ class Objective(Model):
     checkpointing: bool = False
     """Compute each unrolled call again for its gradient instead of keeping what it computed: less memory, more time."""
     dissipativity: Dissipativity | None = None
+    equations: Equations | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether outputs are compared with the DNS; without, training takes nothing of it but initial states."""
+        return any((self.error_weight, self.shell_energy_weight, self.sobolev_weight, self.band_weight))
 
     @property
     def lead_times(self) -> int | None:
@@ -88,8 +95,9 @@ class Schedule(Model):
     """Steps between validations and resume checkpoints."""
     validation_length: Positive = 2.0
     """Length of the validation rollouts, turnover times."""
-    select_by: Literal["error", "spectrum"] = "error"
-    """Which weights are stored: those with the least error of the validation rollouts, or with the best spectrum."""
+    select_by: Literal["error", "spectrum", "residual"] = "error"
+    """Which weights are stored: those with the least error of the validation rollouts, with the best spectrum, or with
+    the least residual of the objective's equations."""
     selection_length: Positive | None = None
     """spectrum: length of the rollouts whose spectrum counts, turnover times; default: `validation_length`."""
 

@@ -12,8 +12,12 @@ import pandas as pd
 import torch
 
 from eddymark import __version__
-from eddymark.config.schema import Experiment, Flow
+from eddymark.config.schema import Experiment
+from eddymark.config.schema import Flow as FlowConfiguration
+from eddymark.config.training import Objective
+from eddymark.errors import EddymarkError
 from eddymark.execution import select_device, select_precision, split_files
+from eddymark.flows.base import Flow
 from eddymark.flows.build import build_flow
 from eddymark.grid import SpectralSpace
 from eddymark.randomness import generator
@@ -23,6 +27,7 @@ from eddymark.stepping.boosting import fit_residual_scale, take_over_boosted
 from eddymark.stepping.build import fit_constraints, trainable_stepper
 from eddymark.stepping.trainable import parameter_count
 from eddymark.storage import save_weights
+from eddymark.training.equations import Equations, build_equations
 from eddymark.training.loop import Data, fit
 from eddymark.training.module import Training
 from eddymark.training.spectral_normalisation import bound_linear_maps, release_linear_maps
@@ -90,6 +95,11 @@ def run(
     )
     lead_times = surrogate.objective.lead_times or 1
     scaled = windows.spread(stepper.history + lead_times, most=SCALE_WINDOWS).to(device)
+    equations = _equations(flow, surrogate.objective, data, dtype=dtype, device=device)
+    if equations is not None and not surrogate.objective.compares:
+        # Nothing is to be known of the DNS but initial states, nor by how much it changes from output to output.
+        with torch.no_grad():
+            scaled = equations.continued(scaled)
     if surrogate.boosts is None:
         with torch.no_grad():
             stepper.fit_scales(scaled)
@@ -111,6 +121,7 @@ def run(
         stream_seed=int(generator(experiment.seed, flow_name, model, seed, "torch").integers(2**62)),
         inspection=work,
         selection_steps=_outputs(selection, configuration) if schedule.select_by == "spectrum" else 0,
+        equations=equations,
     )
     work.mkdir(parents=True, exist_ok=True)
     curves = results / ".work" / "tensorboard" / flow_name / model / f"seed{seed}"
@@ -156,9 +167,34 @@ def run(
             "pytorch_lightning": metadata.version("pytorch-lightning"),
         },
     }
+    if equations is not None:
+        description["residual_floor"] = training.history[-1].residual_floor
     (output / "model.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
-def _outputs(turnovers: float, flow: Flow) -> int:
+def _equations(
+    flow: Flow, objective: Objective, data: Data, *, dtype: torch.dtype, device: torch.device
+) -> Equations | None:
+    """Return the equations that an objective asks for, if it does.
+
+    Raises:
+        EddymarkError: if the data themselves have no finite residual.
+    """
+    configuration = objective.equations
+    if configuration is None:
+        return None
+    equations = build_equations(flow, configuration, dtype=dtype, device=device)
+    states = data.rollouts[:, data.batches.history - 1 :].to(device)
+    with torch.no_grad():
+        floors = torch.cat([equations(window) for window in states.split(1)])
+    if not bool(torch.isfinite(floors).all()):
+        raise EddymarkError(
+            "the filtered DNS itself has no finite residual of objective.equations: "
+            f"{configuration.steps} solver steps are too few for an output interval"
+        )
+    return equations
+
+
+def _outputs(turnovers: float, flow: FlowConfiguration) -> int:
     """Return how many outputs a rollout of some turnover times makes, at least one."""
     return max(1, round(turnovers / flow.sampling.interval))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from eddymark.statistics.errors import relative_l2_error
 from eddymark.statistics.spectra import spectrum_error
 from eddymark.stepping.rollout import BLOW_UP, rollout
 from eddymark.stepping.trainable import TrainableStepper
+from eddymark.training.equations import Equations
 from eddymark.training.gradient_scaling import GradientScaling
+from eddymark.training.history import Progress
 from eddymark.training.objective import stage_loss
 from eddymark.training.spectral_normalisation import iterate
 from eddymark.training.windows import stage_at, unroll_at
@@ -33,39 +35,14 @@ AVERAGE_ITERATIONS = 15
 """Power iterations for the bounds on the averaged weights before each validation."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """One row of the history, added after each epoch.
-
-    Arguments:
-        epoch: finished epochs.
-        step: finished steps.
-        unroll: number of unrolled outputs in the last step.
-        learning_rate: in the last step.
-        training_loss: mean over the epoch.
-        validation_error: mean relative L2 error of the validation rollouts of the averaged weights.
-        seconds: time spent in training and validation so far, earlier runs of a resumed training included.
-        spectrum_error: distance in decades of the mean energy spectrum of the selection rollouts, and of the validation
-            data; None unless weights are selected by it.
-    """
-
-    epoch: int
-    step: int
-    unroll: int
-    learning_rate: float
-    training_loss: float
-    validation_error: float
-    seconds: float
-    spectrum_error: float | None = None
-
-
 class Training(lightning.LightningModule):
     """Trains a stepper.
 
     Optimiser: AdamW (no weight decay on biases and closure constants, that is, on arrays with fewer than two
     axes), linear warm-up, cosine decay to zero, clipping of the gradient's norm. The exponential moving
     average of the weights is what is validated; the average with the lowest validation error so far, or with the
-    lowest spectrum error if `schedule.select_by` says so, is `best`, and `best_error` what it was chosen by.
+    lowest spectrum error or residual if `schedule.select_by` says so, is `best`, and `best_error` what it was
+    chosen by.
 
     Arguments:
         stepper: stepper with its scales fitted.
@@ -75,6 +52,7 @@ class Training(lightning.LightningModule):
         stream_seed: seeds torch before each step, for operators with random parts such as dropout, and penalties.
         inspection: folder for the batch with which a training diverges.
         selection_steps: outputs of the rollouts whose spectrum selects the weights; 0: the error does.
+        equations: what the objective asks of the outputs beside their distances, if it does.
     """
 
     def __init__(
@@ -87,6 +65,7 @@ class Training(lightning.LightningModule):
         stream_seed: int,
         inspection: Path | None = None,
         selection_steps: int = 0,
+        equations: Equations | None = None,
     ) -> None:
         super().__init__()
         self.stepper = stepper
@@ -97,6 +76,7 @@ class Training(lightning.LightningModule):
         self.stream_seed = stream_seed
         self.inspection = inspection
         self.selection_steps = selection_steps
+        self.equations = equations
         self.scaling: GradientScaling | None = None
         """What scales the loss, if anything does; set by what runs the training."""
         self.history: list[Progress] = []
@@ -107,6 +87,7 @@ class Training(lightning.LightningModule):
         self._window = torch.empty(0)
         self._validation_errors: list[Tensor] = []
         self._spectra: list[Tensor] = []
+        self._residuals: list[Tensor] = []
         self.seconds_before = 0.0
         self._started = time.monotonic()
 
@@ -138,7 +119,9 @@ class Training(lightning.LightningModule):
         # process: their parts of a batch must not share random numbers.
         torch.manual_seed(self.stream_seed + self.global_step + (self.global_rank << 32))
         stage = stage_at(self.objective, self.global_step, self.schedule.steps)
-        loss = stage_loss(self.stepper, window, stage=stage, objective=self.objective, space=self.space)
+        loss = stage_loss(
+            self.stepper, window, stage=stage, objective=self.objective, space=self.space, equations=self.equations
+        )
         self._losses.append(loss.detach())
         return loss
 
@@ -190,6 +173,7 @@ class Training(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._validation_errors = []
         self._spectra = []
+        self._residuals = []
         for averaged, value in zip(self.average.buffers(), self.stepper.buffers(), strict=True):
             averaged.copy_(value)
         if self.schedule.spectral_normalisation is not None:
@@ -205,6 +189,9 @@ class Training(lightning.LightningModule):
         # is given up.
         error = relative_l2_error(predicted, truth).nan_to_num(nan=math.sqrt(BLOW_UP))
         self._validation_errors.append(error.mean(dim=1))
+        if self.equations is not None:
+            made = torch.cat([window[:, history - 1 : history], predicted], dim=1)
+            self._residuals.append(self.equations.compared(made, window[:, history - 1 :]))
         if self.selection_steps:
             self._spectra.append(self._mean_spectra(window))
 
@@ -258,12 +245,22 @@ class Training(lightning.LightningModule):
             validation_error=error,
             seconds=self.seconds_before + time.monotonic() - self._started,
             spectrum_error=self._spectrum_error(),
+            **self._of_equations(),
         )
         self.history.append(row)
-        score = error if row.spectrum_error is None else row.spectrum_error
+        scores = {"error": error, "spectrum": row.spectrum_error, "residual": row.residual}
+        score = scores[self.schedule.select_by]
+        assert score is not None
         if score < self.best_error:
             self.best_error, self.best_epoch = score, row.epoch
             self.best = {name: _whole(value.detach()).clone() for name, value in self.average.state_dict().items()}
+
+    def _of_equations(self) -> dict[str, float]:
+        """Return what the history says of the objective's equations, if it has any."""
+        if self.equations is None:
+            return {}
+        residual, floor = torch.cat(self._residuals).unbind(1)
+        return {"residual": self._mean(residual), "residual_floor": self._mean(floor)}
 
     def _mean(self, values: Tensor) -> float:
         """Return the mean over the values of all processes, equal in all of them."""

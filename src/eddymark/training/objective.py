@@ -1,4 +1,4 @@
-"""What training minimises: the loss of unrolled steps, or of steps over all lead times."""
+"""What training minimises: the loss of unrolled steps, of data and equations, or of steps over all lead times."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from eddymark.grid import SpectralSpace
 from eddymark.stepping.stepper import next_outputs
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
+from eddymark.training.equations import Equations
 from eddymark.training.losses import output_loss
 from eddymark.training.regularisation import dissipativity_penalty
 
@@ -22,6 +23,7 @@ def stage_loss(
     stage: CurriculumStage,
     objective: Objective,
     space: SpectralSpace | None,
+    equations: Equations | None = None,
 ) -> Tensor:
     """Return the loss of a batch of windows in a stage of the curriculum: over unrolled outputs, or all to all.
 
@@ -31,21 +33,30 @@ def stage_loss(
         stage: how windows are used.
         objective: distances and weights.
         space: spectral space of the grid; needed by distances of spectra.
+        equations: what the objective asks of the outputs beside their distances, if it does.
     """
     if stage.all_to_all is None:
-        return unrolled_loss(stepper, window, objective=objective, space=space)
+        return unrolled_loss(stepper, window, objective=objective, space=space, equations=equations)
     assert isinstance(stepper, Surrogate)
     return all_to_all_loss(stepper, window, objective=objective, space=space)
 
 
 def unrolled_loss(
-    stepper: TrainableStepper, window: Tensor, *, objective: Objective, space: SpectralSpace | None
+    stepper: TrainableStepper,
+    window: Tensor,
+    *,
+    objective: Objective,
+    space: SpectralSpace | None,
+    equations: Equations | None = None,
 ) -> Tensor:
     """Return the loss of a batch of windows over all outputs that follow the history.
 
-        mean over windows and outputs of the distances of u and v (`losses.output_loss`) + dissipativity
+        mean over windows and outputs of the distances of u and v (`losses.output_loss`)
+        + weighted mean over windows of the relative residual of the last of the history and all u (`Equations`)
+        + dissipativity
 
-    u is the stepper's output, fed back as its next input, and v the DNS; gradients flow through all steps. With
+    u is the stepper's output, fed back as its next input, and v the DNS; gradients flow through all steps. Without a
+    weight on a distance, nothing of v after the history is used. With
     `teacher_forcing` α, what is fed back is α v + (1 − α) u. With `pushforward`, the calls before the last one have no
     gradient and only two count: the first, from DNS, and the last, from what the others have made of it. With
     `checkpointing`, a call is computed again for its gradient instead of keeping what it computed.
@@ -55,6 +66,7 @@ def unrolled_loss(
         window: `(batch, history + steps, component, *grid)`; steps are a multiple of the outputs of a call.
         objective: distances, weights and how to unroll.
         space: spectral space of the grid; needed by distances of spectra.
+        equations: whose residual counts, if any does.
 
     Source: teacher forcing: Hess, Monfared, Brenner & Durstewitz (2023), Generalized Teacher Forcing for Learning
     Chaotic Dynamics, ICML, eq. 7; pushforward: Brandstetter, Worrall & Welling (2022), Message Passing Neural PDE
@@ -64,6 +76,7 @@ def unrolled_loss(
     past = window[:, :history]
     bundles = window[:, history:].split(outputs, dim=1)
     losses = []
+    states = [past[:, -1]]
     for index, targets in enumerate(bundles):
         # In between there is nothing to learn from.
         pushed = objective.pushforward and 0 < index < len(bundles) - 1
@@ -72,7 +85,9 @@ def unrolled_loss(
                 made: list[Tensor] = checkpoint(next_outputs, stepper, past, use_reentrant=False)
             else:
                 made = next_outputs(stepper, past)
-        if not pushed:
+        if equations is not None:
+            states += made
+        if objective.compares and not pushed:
             pairs = zip(made, targets.unbind(1), strict=True)
             losses += [output_loss(output, target, objective=objective, space=space) for output, target in pairs]
         for output, target in zip(made, targets.unbind(1), strict=True):
@@ -80,7 +95,10 @@ def unrolled_loss(
             if objective.teacher_forcing > 0:
                 fed = torch.lerp(fed, target, objective.teacher_forcing)
             past = fed.unsqueeze(1) if history == 1 else torch.cat([past[:, 1:], fed.unsqueeze(1)], dim=1)
-    return _with_penalty(torch.stack(losses).mean(), stepper, window[:, :history], objective)
+    loss = torch.stack(losses).mean() if losses else window.new_zeros(())
+    if equations is not None:
+        loss = loss + equations.loss(torch.stack(states, dim=1))
+    return _with_penalty(loss, stepper, window[:, :history], objective)
 
 
 def all_to_all_loss(stepper: Surrogate, window: Tensor, *, objective: Objective, space: SpectralSpace | None) -> Tensor:

@@ -18,11 +18,23 @@ TERMS = (
     ("loss of kinetic energy", "#CC79A7", (0, (7, 1.5, 1, 1.5))),
 )
 
+CURVES = {
+    "training_loss": "training loss (1)",
+    "validation_error": "error of validation rollouts (1)",
+    "residual": "residual of the equations (1)",
+}
+"""Columns of the history of a training which are drawn, and their titles."""
+
 
 def training_curves(view: View) -> Figure:
-    """Draw training loss and validation error of every trained model over the training steps."""
-    figure = canvas(9.2, 4.2)
-    loss, error = figure.subplots(1, 2)
+    """Draw training loss, validation error and what there is beside them of every model over the training steps."""
+    present = {column for training in view.flow.trainings for column in training.history.columns}
+    panels = {column: title for column, title in CURVES.items() if column in present}
+    rows = -(-len(panels) // 2)
+    figure = canvas(9.2, 0.8 + 3.4 * rows)
+    grid = figure.subplots(rows, 2, squeeze=False).flatten()
+    for axes in grid[len(panels) :]:
+        axes.remove()
     main = {stepper.name for stepper in view.main}
     for training in sorted(view.flow.trainings, key=lambda training: training.name in main):
         style = view.styles.style_for(training.name, training.kind)
@@ -30,14 +42,19 @@ def training_curves(view: View) -> Figure:
         steps = history["step"].to_numpy(dtype=float)
         keep = thinned(len(steps))
         changes = np.flatnonzero(np.diff(history["unroll"].to_numpy(dtype=float)) != 0) + 1
-        for axes, column in ((loss, "training_loss"), (error, "validation_error")):
+        for axes, column in zip(grid, panels, strict=False):
+            if column not in history:
+                continue
             values = history[column].to_numpy(dtype=float)
             if training.name not in main:
                 axes.plot(steps[keep], values[keep], color="0.8", linewidth=0.8)
                 continue
             axes.plot(steps[keep], values[keep], **style.line)
             axes.plot(steps[changes], values[changes], **{**style.point, "marker": "|"}, markeredgewidth=2)
-    for axes, title in ((loss, "training loss (1)"), (error, "error of validation rollouts (1)")):
+            if column == "residual":
+                floor = history["residual_floor"].to_numpy(dtype=float)
+                axes.plot(steps[keep], floor[keep], color=style.colour, linewidth=0.8, linestyle=(0, (1, 1.2)))
+    for axes, title in zip(grid, panels.values(), strict=False):
         axes.set_yscale("log")
         readable_decades(axes.yaxis)
         axes.set_xlabel("optimiser steps")
@@ -53,7 +70,8 @@ def training_curves(view: View) -> Figure:
     others = f" Grey: {len(kinds) - len(named)} further models." if len(named) < len(kinds) else ""
     caption = (
         "Vertical ticks mark where training began to unroll more output intervals, so the loss may jump up "
-        f"there: it is then another, harder loss.{others} Lowest validation error: {enumeration(lowest[:LINES])}."
+        f"there: it is then another, harder loss.{others}{_of_equations(view)} Lowest validation error: "
+        f"{enumeration(lowest[:LINES])}."
     )
     return Figure(
         "training",
@@ -61,6 +79,22 @@ def training_curves(view: View) -> Figure:
         caption,
         "Training loss and validation error over optimiser steps of every trained model",
         to_svg(figure, name=f"{view.flow.name}-training"),
+    )
+
+
+def _of_equations(view: View) -> str:
+    """Return what the caption says of models which were trained with the equations, if there are any."""
+    asked = [item for item in view.flow.trainings if "residual" in item.history]
+    if not asked:
+        return ""
+    ends = [
+        f"{item.name} {number(float(last['residual']))} (filtered DNS {number(float(last['residual_floor']))})"
+        for item in asked
+        for last in [item.history.iloc[-1]]
+    ]
+    return (
+        " Dotted: the same residual of the filtered DNS, which does not solve the equations of a coarse grid exactly; "
+        f"at the end: {enumeration(ends[:LINES])}."
     )
 
 
