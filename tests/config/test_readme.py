@@ -25,6 +25,8 @@ TABLES = {
     "An LES": (LargeEddySimulation, ()),
     "A surrogate": (Surrogate, ("solver",)),
 }
+TIMES = ("input_times", "output_times")
+"""Arguments of an operator which follow from the experiment, as its channels, dimension and axes do."""
 
 
 def section(annotation: Any) -> type[BaseModel] | None:
@@ -105,7 +107,7 @@ def described(path: str) -> str:
     """Return the arguments of an operator as they should stand in the table."""
     module, _, cls = path.rpartition(".")
     parameters = inspect.signature(getattr(importlib.import_module(module), cls)).parameters
-    own = [parameters[key] for key in parameters if key not in ("dimension", "axes")]
+    own = [parameters[key] for key in parameters if key not in ("dimension", "axes", *TIMES)]
     return ", ".join(
         f"`{value.name}` (required)" if value.default is value.empty else f"`{value.name}: {written(value.default)}`"
         for value in own

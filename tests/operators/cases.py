@@ -48,6 +48,9 @@ CASES: dict[str, Case] = {
     # Its layers act on the phases of waves.
     "transform_once": Case({"width": 4, "modes": 2, "layers": 2}, equivariant_shift=0),
     "ffno": Case({"width": 5, "modes": 3, "layers": 3}, dead=("convolutions",)),
+    "sfno": Case(
+        {"width": 5, "modes": 3, "layers": 3, "time_modes": 1, "latent_frames": 4}, dead=("convolutions", "last")
+    ),
     "ifno": Case({"width": 5, "modes": 3, "layers": 3}, dead=("convolution",)),
     "ufno": Case({"width": 5, "modes": 3, "layers": 3}, equivariant_shift=4, dead=("convolutions",)),
     "iufno": Case({"width": 5, "modes": 3, "layers": 3}, equivariant_shift=4, dead=("convolution",)),

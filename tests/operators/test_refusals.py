@@ -55,6 +55,13 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"spectral_width": 0}, "blocks must divide"),
         ({"threshold": -1.0}, "threshold"),
     ],
+    "sfno": [
+        ({"modes": (3, 3, 3)}, MODES),
+        ({"layers": 0}, "layers"),
+        ({"time_modes": 0}, "time_modes"),
+        ({"latent_frames": 2}, r"latent_frames must be above 2 time_modes \(2\)\), found 2"),
+        ({"input_times": 2}, r"input_times: expected no such key \(it follows from the experiment\), found 2"),
+    ],
     "transform_once": [
         ({"modes": 0}, MODES),
         ({"modes": (2, 2, 2)}, MODES),
@@ -96,7 +103,7 @@ ARGUMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
 GRIDS: dict[str, list[tuple[tuple[int, ...], str]]] = {
     **{
         name: [((12, 6), "at least 7 × 7 points; got 12 × 6"), ((8, 8, 8), "at least 7 × 7 points")]
-        for name in ("fno", "ffno", "ifno", "ufno", "iufno", "fifno")
+        for name in ("fno", "ffno", "ifno", "ufno", "iufno", "fifno", "sfno")
     },
     "transform_once": [((4, 8), "at least 5 × 5 points; got 4 × 8"), ((8, 8, 8), "at least 5 × 5 points")],
     "ifactformer_o": [((8, 4), "at least 5 points where it has 4"), ((8, 8, 8), "2 axes; got 3")],
@@ -137,7 +144,9 @@ def test_other_dimensions_are_refused(name: str, dimension: int) -> None:
         build_operator(name, CASES[name].arguments, in_channels=1, out_channels=1, dimension=dimension)
 
 
-@pytest.mark.parametrize("name", ["fno", "ffno", "ifno", "ufno", "iufno", "fifno", "ifactformer_o", "ifactformer_m"])
+@pytest.mark.parametrize(
+    "name", ["fno", "ffno", "ifno", "ufno", "iufno", "fifno", "sfno", "ifactformer_o", "ifactformer_m"]
+)
 def test_a_box_with_another_number_of_axes_is_refused(name: str) -> None:
     with pytest.raises(Exception, match="axes must be 2; got 3"):
         build(name, 2, axes=[Axis(1.0)] * 3)

@@ -19,6 +19,7 @@ ATTENTION: dict[str, Any] = {"width": 16, "heads": 2, "layers": 3, "modes": 2}
     ("name", "arguments", "amplitude"),
     [
         ("ffno", {"width": 5, "modes": 3, "layers": 3}, 1.0),
+        ("sfno", {"width": 5, "modes": 3, "layers": 3, "time_modes": 1, "latent_frames": 4}, 1.0),
         # Norms and shrinkages make harmonics without end, which alias on every grid; fewer for a small smooth input.
         ("tno", {"width": 16, "heads": 2, "layers": 2, "modes": 1, "patch_size": 1}, 0.3),
         ("iafno", {"width": 6, "blocks": 2, "layers": 3, "modes": 3, "patch_size": 1}, 0.3),

@@ -13,7 +13,7 @@ from eddymark.operators.factorised_convolution import FactorisedConvolution
 from eddymark.operators.spectral_convolution import SpectralConvolution
 from tests.operators.cases import CASES, build, random_field
 
-FAMILY = ["fno", "ffno", "ifno", "ufno", "iufno", "fifno"]
+FAMILY = ["fno", "ffno", "ifno", "ufno", "iufno", "fifno", "sfno"]
 
 
 def stretched(points: int) -> tuple[float, ...]:

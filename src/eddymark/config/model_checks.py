@@ -27,7 +27,7 @@ MOST_OUTPUTS = 10**6
 """Most outputs of a stretch of data or a rollout."""
 
 _GIVEN_TO_CLOSURES = ("space", "filter_width", "viscosity")
-_GIVEN_TO_OPERATORS = ("in_channels", "out_channels", "dimension", "axes")
+_GIVEN_TO_OPERATORS = ("in_channels", "out_channels", "dimension", "axes", "input_times", "output_times")
 
 
 def intervals(stretch: Stretch, interval: float) -> int:

@@ -11,6 +11,7 @@ OPERATORS: dict[str, str] = {
     "ifactformer_m": "eddymark.operators.ifactformer.ParallelFactorizedTransformer",
     "tno": "eddymark.operators.tno.TransformerNeuralOperator",
     "iafno": "eddymark.operators.iafno.ImplicitAdaptiveFourierNeuralOperator",
+    "sfno": "eddymark.operators.sfno.SpatiotemporalFourierNeuralOperator",
     "transform_once": "eddymark.operators.transform_once.TransformOnce",
     "sinenet": "eddymark.operators.sinenet.SineNet",
     "mgno": "eddymark.operators.mgno.MultigridNeuralOperator",

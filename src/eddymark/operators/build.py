@@ -70,11 +70,12 @@ def build_operator(
     dimension: int,
     axes: Sequence[Axis] | None = None,
     points: Sequence[int] | None = None,
+    times: tuple[int, int] = (1, 1),
 ) -> nn.Module:
     """Build an operator which maps `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`.
 
-    The constructor gets `arguments`, and those of `in_channels`, `out_channels`, `dimension` and `axes` which it
-    takes.
+    The constructor gets `arguments`, and those of `in_channels`, `out_channels`, `dimension`, `axes`, `input_times` and
+    `output_times` which it takes.
 
     Arguments:
         type: a name in `OPERATORS`, or the dotted path of a torch.nn.Module class, or of a function
@@ -84,6 +85,8 @@ def build_operator(
         dimension: number of grid axes.
         axes: the box; None: periodic with sides 2π.
         points: grid on which the module is tried once; without it, it is not tried.
+        times: at how many times the state is given and wanted: the channels are frames one after the other, and what
+            an operator is given beside states comes last.
 
     Raises:
         OperatorError: if the operator cannot be found or built, takes every axis as periodic where there are walls, or
@@ -96,6 +99,8 @@ def build_operator(
         "out_channels": out_channels,
         "dimension": dimension,
         "axes": box,
+        "input_times": times[0],
+        "output_times": times[1],
     }
     parameters = _parameters(constructor, type)
     if type in OPERATORS and "axes" not in parameters and not all(axis.periodic for axis in box):

@@ -53,6 +53,8 @@ def untrained_network(flow: Flow, model: str, *, static_fields: int) -> nn.Modul
         dimension=dimension,
         axes=[Axis(side) for side in flow.coarse_grid.sides],
         points=flow.coarse_grid.points,
+        # What a hybrid sees beside the state of its solver is no state.
+        times=(surrogate.history, surrogate.bundle),
     )
     if surrogate.objective.lead_times is not None:
         require_lead_time(surrogate.operator.type, operator)
