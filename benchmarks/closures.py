@@ -12,6 +12,7 @@ from eddymark.closures.base import Closure
 from eddymark.closures.build import build_closure
 from eddymark.config.names import CLOSURE_DIMENSIONS
 from eddymark.config.schema import Closure as Configuration
+from eddymark.config.steppers import LEARNED_CLOSURE
 from eddymark.filters import filter_width
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.periodic import NavierStokes
@@ -37,7 +38,8 @@ REPEATS = {64: 5}
 def closures(space: SpectralSpace) -> dict[str, Closure]:
     """Return all closures that a space can have."""
     dimension = space.grid.dimension
-    cases = [(name, ARGUMENTS.get(name, {})) for name in CLOSURES] + VARIANTS
+    # The cost of a learned one is that of its network.
+    cases = [(name, ARGUMENTS.get(name, {})) for name in CLOSURES if name != LEARNED_CLOSURE] + VARIANTS
     return {
         _label(name, arguments): build_closure(
             Configuration(type=name, arguments=arguments),

@@ -123,6 +123,19 @@ def test_a_hybrid_and_a_fitted_closure(config: Path, capsys: pytest.CaptureFixtu
     assert rows(text)["closure"].startswith("One constant eddy viscosity per wavenumber shell")
 
 
+def test_a_learned_closure(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_experiment(config, ("surrogates/hybrid.yaml", "solver.closure.type", "learned"))
+    code, text = printed(capsys, "hybrid")
+    assert code == 0, text
+    found = rows(text)
+    assert found["kind"].startswith("hybrid: LES whose closure is the network, called in each stage of every time step")
+    assert found["closure"].startswith("The stress is what a neural operator N makes of the resolved velocity gradient")
+    # It sees four entries of the gradient and gives the two of a reduced stress.
+    count = (4 * 8 + 8) + 4 * (9 * 5 * 8 * 8 * 2 + 8 * 8 + 8) + (8 * 16 + 16) + (16 * 2 + 2)
+    assert found["parameters"].replace(" ", "") == str(count)
+    assert found["commutes with shifts by"] == "any number of grid spacings"
+
+
 def test_a_file_that_no_flow_uses_is_described_for_all_flows(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Its validation would not fit into the data; it is not going to be trained.
     changes: list[tuple[str, str, Any]] = [

@@ -99,6 +99,19 @@ def test_noise_through_constraints_waits_for_data_only_and_depends_on_the_constr
     assert "kolmogorov/validate/hybrid-noise" not in jobs
 
 
+def test_the_stress_of_a_learned_closure_is_compared_after_its_training(tmp_path: Path) -> None:
+    hybrid = "surrogates/hybrid.yaml"
+    change = (hybrid, "solver.closure.type", "learned")
+    jobs = plan(experiment(tmp_path / "a", change))
+    job = jobs["kolmogorov/validate/apriori"]
+    assert {"kolmogorov/train/hybrid/seed0", "kolmogorov/train/fitted_viscosity/seed0"} <= set(job.upstream)
+    wider = plan(experiment(tmp_path / "b", change, (hybrid, "operator.arguments.width", 4)))
+    changed = {name for name, job in jobs.items() if wider[name].signature != job.signature}
+    # Its time step is that of the LES without the network.
+    expected = ("train/hybrid/seed0", "validate/hybrid-seed0", "validate/apriori", "validate/cost")
+    assert changed == {f"kolmogorov/{name}" for name in expected} | {"report"}
+
+
 BOOSTED = {
     "kind": "surrogate",
     "operator": {"type": "fno", "arguments": {"width": 8, "modes": 4}},

@@ -16,6 +16,7 @@ from torch import nn
 from eddymark.config.findings import Finding, nearest_name, show
 from eddymark.config.loading import load_with_surrogate
 from eddymark.config.schema import Experiment, Flow, Surrogate
+from eddymark.config.steppers import learns_closure
 from eddymark.errors import EddymarkError
 from eddymark.operators.boosted import BoostedOperator
 from eddymark.operators.cost import Memory, count_flops, measure_memory, weight_bytes
@@ -30,9 +31,8 @@ from eddymark.operators.description import (
     try_other_grid,
 )
 from eddymark.stepping.build import trainable_stepper
-from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
-from eddymark.stepping.surrogate import Surrogate as SurrogateStepper
+from eddymark.stepping.network import network_of
 
 Row = tuple[str, str]
 
@@ -95,27 +95,29 @@ def describe(experiment: Experiment, flow: str, name: str) -> list[Row]:
             steppers.append(trainable_stepper(chosen, flow, name, surrogate.seeds[0], results=None).eval())
     stepper, precise = steppers
     rows = [("kind", _kind(surrogate)), ("grid", f"{_grid(points)}, {experiment.precision}")]
+    found, alike = network_of(stepper, len(points)), network_of(precise, len(points))
     if isinstance(stepper, LargeEddySimulation):
         first = inspect.cleandoc(type(stepper.closure).__doc__ or "").split("\n\n")[0]
-        return [*rows, ("closure", " ".join(first.split())), *_parameters(stepper.closure)]
-    assert isinstance(stepper, SurrogateStepper | Hybrid)
-    assert isinstance(precise, SurrogateStepper | Hybrid)
-    frames = 2 if isinstance(stepper, Hybrid) else stepper.history
-    channels = frames * len(points) + len(stepper.static_fields)
+        rows.append(("closure", " ".join(first.split())))
+        if found is None:
+            return [*rows, *_parameters(stepper.closure)]
+    assert found is not None
+    assert alike is not None
     assert surrogate.operator is not None
+    operator, channels = found
     batch = surrogate.schedule.batch_size
-    memory = measure_memory(stepper.operator, channels=channels, points=points, batch=batch)
+    memory = measure_memory(operator, channels=channels, points=points, batch=batch)
     if surrogate.constraints:
         types = ", ".join(constraint.type for constraint in surrogate.constraints)
         rows.append(("constraints", f"{types}, with energies of the training data"))
-    own = stepper.operator.second if isinstance(stepper.operator, BoostedOperator) else stepper.operator
+    own = operator.second if isinstance(operator, BoostedOperator) else operator
     return [
         *rows,
         ("operator", f"{surrogate.operator.type}: {summary(own)}"),
         *_boosting(surrogate),
-        *_parameters(stepper.operator),
-        *_costs(stepper.operator, memory, channels, points, batch),
-        *_behaviour(precise.operator, memory, channels, points, batch),
+        *_parameters(operator),
+        *_costs(operator, memory, channels, points, batch),
+        *_behaviour(alike[0], memory, channels, points, batch),
     ]
 
 
@@ -136,6 +138,9 @@ def _kind(surrogate: Surrogate) -> str:
         return f"surrogate: the network alone makes the step{known}"
     assert surrogate.solver is not None
     closure = surrogate.solver.closure.type
+    if learns_closure(surrogate):
+        calls = "called in each stage of every time step; what follows is of one call"
+        return f"hybrid: LES whose closure is the network, {calls}"
     if surrogate.kind == "hybrid":
         return f"hybrid: LES (closure {closure}), then the network; what follows is the network's"
     return f"les: LES with fitted constants (closure {closure})"

@@ -11,7 +11,15 @@ from typing import Any
 
 from eddymark.closures import CLOSURES
 from eddymark.config.schema import WEIGHTS_FILE, Experiment, Flow, LargeEddySimulation, Surrogate
-from eddymark.config.steppers import Solver, StepperName, boosted_models, longest_history, solvers, stepper_names
+from eddymark.config.steppers import (
+    Solver,
+    StepperName,
+    boosted_models,
+    closure_models,
+    longest_history,
+    solvers,
+    stepper_names,
+)
 from eddymark.errors import EddymarkError
 from eddymark.fingerprint import SourceTree, foreign_fingerprint
 from eddymark.flows import FLOWS
@@ -186,24 +194,25 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
 
     # Only a DNS keeps the true stress; a source may be filtered already.
     if flow.source is None:
-        # Fitted closures come with their constants, and so from their training.
-        fitted = {key: surrogate for key, surrogate in flow.surrogates.items() if surrogate.kind == "les"}
-        alone = flow.large_eddy_simulations | {key: one.solver for key, one in fitted.items() if one.solver}
+        # Trained closures come with their constants or networks, and so from their training.
+        models = closure_models(flow)
+        alone = flow.large_eddy_simulations | models
         closures = {key: simulation.closure.model_dump(mode="json") for key, simulation in alone.items()}
         fragment = data | execution
         fragment |= {"closures": closures, "bootstrap_samples": flow.validation.bootstrap_samples}
         used = [path for simulation in alone.values() for path in _closure_types(simulation)]
-        trained = [f"{name}/train/{model}/seed{seed}" for model, one in fitted.items() for seed in one.seeds]
+        used += [path for model in models for path in _surrogate_types(flow, model)]
+        trained = [f"{name}/train/{model}/seed{seed}" for model in models for seed in flow.surrogates[model].seeds]
         needed = [*generated, *trained]
         yield _job(tree, jobs, "apriori", name, f"{name}/validate/apriori", fragment, types + used, needed)
 
     # A model is timed with its initial weights, so its training is none of the timing's business.
     timed = {name: _structure(surrogate) for name, surrogate in flow.surrogates.items()}
-    models = flow.model_dump(mode="json", include={"large_eddy_simulations", "alternative_grids"})
-    models |= {"surrogates": timed}
+    steppers = flow.model_dump(mode="json", include={"large_eddy_simulations", "alternative_grids"})
+    steppers |= {"surrogates": timed}
     used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
     used += [path for model in flow.surrogates for path in _surrogate_types(flow, model)]
-    fragment = data | execution | models
+    fragment = data | execution | steppers
     needed = [*generated, *steps.values()]
     yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, needed)
 

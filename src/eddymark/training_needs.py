@@ -20,8 +20,7 @@ from eddymark.operators.cost import count_flops, live_bytes, weight_bytes
 from eddymark.randomness import generator
 from eddymark.resources import training_memory
 from eddymark.stepping.build import trainable_stepper
-from eddymark.stepping.hybrid import Hybrid
-from eddymark.stepping.network import untrained_network
+from eddymark.stepping.network import network_of, untrained_network
 from eddymark.stepping.rollout import rollout
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import parameter_count
@@ -106,8 +105,9 @@ def predict(experiment: Experiment, flow_name: str, model: str) -> Needs:
     one = live_bytes(train, held)
     work = max(weights + batch * (one - weights), weights + validation * live_bytes(validate, held))
     operations = None
-    if isinstance(stepper, Surrogate | Hybrid):
-        operations = count_flops(stepper.operator, channels=_channels(flow, stepper), points=flow.coarse_grid.points)
+    if (found := network_of(stepper, flow.coarse_grid.dimension)) is not None:
+        network, channels = found
+        operations = count_flops(network, channels=channels, points=flow.coarse_grid.points)
     return Needs(parameter_count(stepper), operations, training_memory(weights=weights, work=work))
 
 
@@ -150,18 +150,13 @@ def _predict_from_shapes(experiment: Experiment, flow: Flow, model: str, *, batc
     weights = weight_bytes(operator)
     kept = _PHYSICS * _calls(stage) + _TENDENCY * _tendencies(surrogate.objective, stage)
     step = live_bytes(train, held) + kept * window[:, 0].nbytes
-    operations = count_flops(operator, channels=_channels(flow, stepper), points=points)
+    operations = count_flops(operator, channels=stepper.history * dimension + static, points=points)
     work = max(step, weights + live_bytes(validate, held))
     return Needs(parameter_count(stepper), operations, training_memory(weights=weights, work=work))
 
 
 def _in_precision(operator: nn.Module, dtype: torch.dtype) -> nn.Module:
     return operator.double() if dtype == torch.float64 else operator
-
-
-def _channels(flow: Flow, stepper: Surrogate | Hybrid) -> int:
-    frames = 2 if isinstance(stepper, Hybrid) else stepper.history
-    return frames * flow.coarse_grid.dimension + len(stepper.static_fields)
 
 
 def largest_stage(objective: Objective) -> CurriculumStage:

@@ -6,6 +6,7 @@ import math
 from functools import cache
 
 import torch
+from torch import Tensor, nn
 
 from eddymark.closures import CLOSURES
 from eddymark.closures.base import Closure
@@ -16,6 +17,7 @@ from eddymark.config.schema import Filter
 from eddymark.filters import GridFilter, filter_width
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.periodic import NavierStokes
+from eddymark.solvers.resolved import reduce_symmetric, symmetric_pairs
 from eddymark.solvers.time_integration import TimeIntegration
 from tests.solvers.test_periodic import random_spectrum
 
@@ -25,6 +27,29 @@ Arguments = dict[str, float | int | str | bool]
 Case = tuple[str, Arguments]
 
 NEEDED: dict[str, Arguments] = {"approximate_deconvolution": {"relaxation_rate": 2.0}}
+
+
+class EquivariantNetwork(nn.Module):
+    """A stress that turns with the flow and is bounded: (b ∂_k u_i ∂_k u_j − a S_ij) / (1 + |∇u|²).
+
+    Arguments:
+        dimension: d.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.constants = nn.Parameter(torch.ones(3))
+
+    def forward(self, gradient: Tensor) -> Tensor:
+        """Map `(batch, d², *grid)` to `(batch, d(d+1)/2 − 1, *grid)`."""
+        g = gradient.unflatten(1, (self.dimension, self.dimension))
+        strain_rate, square = 0.5 * (g + g.transpose(1, 2)), torch.einsum("bik...,bjk...->bij...", g, g)
+        _, a, b = self.constants.to(gradient.dtype)
+        stress = (b * square - a * strain_rate) / (1 + gradient.square().sum(dim=1)[:, None, None])
+        return reduce_symmetric([stress[:, i, j] for i, j in symmetric_pairs(self.dimension)])
+
+
 MODELS: list[Case] = [(name, NEEDED.get(name, {})) for name in CLOSURES if name != "none"]
 VARIANTS: list[Case] = [
     ("dynamic_smagorinsky", {"average": "local"}),
@@ -32,6 +57,8 @@ VARIANTS: list[Case] = [
     ("dynamic_smagorinsky", {"average": "local", "relaxation_time": 0.5}),
     ("dynamic_mixed", {"average": "local"}),
     ("dynamic_mixed", {"average": "x", "relaxation_time": 0.5}),
+    ("learned", {"limiter": "volume"}),
+    ("learned", {"limiter": "pointwise"}),
 ]
 CASES = [
     (name, arguments, dimension)
@@ -48,12 +75,13 @@ def case_name(value: object) -> str:
 
 
 def make(name: str, space: SpectralSpace, arguments: Arguments | None = None) -> Closure:
-    """Return a closure; a fitted one with some constants."""
+    """Return a closure; a fitted one with some constants, a learned one with a network of three."""
     closure = build_closure(
         ClosureConfiguration(type=name, arguments=arguments or NEEDED.get(name, {})),
         space=space,
         filter_width=filter_width(space.grid),
         viscosity=0.01,
+        operator=EquivariantNetwork(space.grid.dimension),
     )
     for parameter in closure.parameters():
         with torch.no_grad():

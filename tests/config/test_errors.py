@@ -135,8 +135,9 @@ BAD: list[tuple[str, str, Any, str]] = [
         "large_eddy_simulations.smagorinsky.closure.type",
         "smagorinski",
         "large_eddy_simulations.smagorinsky.closure.type: expected a closure (approximate_deconvolution, "
-        "clipped_gradient, dynamic_mixed, dynamic_smagorinsky, fitted_spectral_viscosity, gradient, leith, none, "
-        "sigma, smagorinsky, spectral_eddy_viscosity, vreman, wale), found 'smagorinski'; did you mean smagorinsky?",
+        "clipped_gradient, dynamic_mixed, dynamic_smagorinsky, fitted_spectral_viscosity, gradient, learned, leith, "
+        "none, sigma, smagorinsky, spectral_eddy_viscosity, vreman, wale), found 'smagorinski'; did you mean "
+        "smagorinsky?",
     ),
     (
         FLOW,
@@ -151,6 +152,19 @@ BAD: list[tuple[str, str, Any, str]] = [
         {"closure": {"type": "fitted_spectral_viscosity"}},
         "large_eddy_simulations.fitted.closure.type: expected a closure whose constants are known (one to be fitted "
         "goes under surrogates, kind: les), found 'fitted_spectral_viscosity'",
+    ),
+    (
+        FLOW,
+        "large_eddy_simulations.learned",
+        {"closure": {"type": "learned"}},
+        "large_eddy_simulations.learned.closure.type: expected a closure without a network (one that is learned goes "
+        "under surrogates, kind: hybrid), found 'learned'",
+    ),
+    (
+        FITTED,
+        "solver.closure.type",
+        "learned",
+        "kind: expected hybrid with closure learned (a network gives the stress), found 'les'",
     ),
     (
         FLOW,

@@ -25,7 +25,7 @@ LES = "large_eddy_simulations.extra"
         (
             {"type": "wale"},
             "type: expected a closure for 2 dimensions (approximate_deconvolution, dynamic_mixed, dynamic_smagorinsky, "
-            "fitted_spectral_viscosity, gradient, leith, none, smagorinsky; wale is 3-D only), found 'wale'",
+            "fitted_spectral_viscosity, gradient, learned, leith, none, smagorinsky; wale is 3-D only), found 'wale'",
         ),
         (
             {"type": "smagorinsky", "arguments": {"smagorinsky_constant": "strong"}},

@@ -19,6 +19,8 @@ from eddymark.config.schema import Experiment, Flow, LargeEddySimulation, Surrog
 from eddymark.operators import OPERATORS
 
 README = Path(__file__).parents[2] / "config" / "README.md"
+GIVEN = ("space", "filter_width", "viscosity", "operator")
+"""Arguments of closures which are not constants of the configuration."""
 TABLES = {
     "The experiment": (Experiment, ("flows",)),
     "A flow": (Flow, ("large_eddy_simulations", "surrogates")),
@@ -84,7 +86,7 @@ def test_every_closure_is_described_with_its_constants_and_their_defaults() -> N
     for name, path in CLOSURES.items():
         module, _, cls = path.rpartition(".")
         parameters = inspect.signature(getattr(importlib.import_module(module), cls)).parameters
-        own = {key: value for key, value in parameters.items() if key not in ("space", "filter_width", "viscosity")}
+        own = {key: value for key, value in parameters.items() if key not in GIVEN}
         stated = [
             f"`{key}` (required" if value.default is value.empty else f"`{key}: {value.default}`"
             for key, value in own.items()

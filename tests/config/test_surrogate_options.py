@@ -17,6 +17,9 @@ FNO = "surrogates/fno.yaml"
 HYBRID = "surrogates/hybrid.yaml"
 
 
+LEARNED = {"solver.closure.type": "learned"}
+
+
 def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
     path = write_experiment(folder / "config", *((file, key, value) for key, value in changes.items()))
     return load_experiment([path]).flows["kolmogorov"].surrogates["fno"]
@@ -135,6 +138,50 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
             FNO,
             {"constraints": [{"type": "shell_energy_cap", "shells": [3, 12]}]},
             "constraints.0.shells: expected numbers of shells, each once, at most 10, found [3, 12]",
+        ),
+        (
+            HYBRID,
+            LEARNED | {"boosts": "fno"},
+            "boosts: expected nothing with closure learned (stresses of two networks are not summed), found 'fno'",
+        ),
+        (
+            HYBRID,
+            LEARNED | {"known_physics": ["viscosity", "forcing", "incompressibility", "momentum"]},
+            "known_physics: expected ['viscosity', 'forcing', 'incompressibility'] with closure learned (no stress "
+            "changes the mean flow), found ['viscosity', 'forcing', 'incompressibility', 'momentum']",
+        ),
+        (
+            HYBRID,
+            LEARNED | {"known_physics": False},
+            "known_physics: expected ['viscosity', 'forcing', 'incompressibility'] with kind hybrid (the solver of the "
+            "others is all they know, but for momentum in a hybrid), found []",
+        ),
+        (
+            HYBRID,
+            LEARNED | {"constraints": [{"type": "shell_energy"}]},
+            "constraints: expected nothing with closure learned (they act on outputs that a network makes, and this "
+            "one makes a stress), found shell_energy",
+        ),
+        (
+            HYBRID,
+            LEARNED | {"autocast": "bfloat16"},
+            "autocast: expected nothing with closure learned (the stress is a part of the solver, which keeps its "
+            "precision), found 'bfloat16'",
+        ),
+        (
+            HYBRID,
+            {"solver.closure": {"type": "learned", "arguments": {"limiter": "volum"}}},
+            "solver.closure.arguments.limiter: expected none, volume or pointwise, found 'volum'; did you mean volume?",
+        ),
+        (
+            HYBRID,
+            {"solver.closure": {"type": "learned", "arguments": {"input": "vorticity"}}},
+            "solver.closure.arguments.input: expected gradient or velocity, found 'vorticity'; did you mean velocity?",
+        ),
+        (
+            HYBRID,
+            {"solver.closure": {"type": "learned", "arguments": {"operator": 1}}},
+            "solver.closure.arguments.operator: expected an argument of learned (input, limiter), found an unknown key",
         ),
         (
             HYBRID,

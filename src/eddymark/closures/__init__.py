@@ -14,4 +14,5 @@ CLOSURES: dict[str, str] = {
     "approximate_deconvolution": "eddymark.closures.approximate_deconvolution.ApproximateDeconvolution",
     "leith": "eddymark.closures.leith.Leith",
     "fitted_spectral_viscosity": "eddymark.closures.fitted_spectral_viscosity.FittedSpectralViscosity",
+    "learned": "eddymark.closures.learned.LearnedClosure",
 }

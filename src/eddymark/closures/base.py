@@ -47,6 +47,9 @@ class Closure(nn.Module):
         """Return the eddy viscosity ν_e(k) per mode, `(*modes)`, or None if there is none."""
         return None
 
+    def fit_scales(self, velocity: Tensor) -> None:
+        """Fit the constants of normalisation, if there are any, to states of the training data `(n, d, *grid)`."""
+
     def compiled(self, solver: NavierStokes) -> CompiledSteps | None:
         """Return time steps in compiled code, without gradients on the CPU; None if there are none of this model."""
         return None

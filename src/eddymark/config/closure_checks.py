@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterator
 
 from eddymark.closures import CLOSURES
-from eddymark.config.findings import Problem, show
+from eddymark.config.findings import Problem, nearest_name, show
 from eddymark.config.names import CLOSURE_DIMENSIONS
 from eddymark.config.schema import Closure
+from eddymark.config.steppers import LEARNED_CLOSURE
 
 Path = tuple[str | int, ...]
+
+_CHOICES = {"input": ("gradient", "velocity"), "limiter": ("none", "volume", "pointwise")}
+"""Arguments of a learned closure that are words, the default first."""
 
 
 def check_closure(path: Path, closure: Closure, dimension: int) -> Iterator[Problem]:
@@ -28,6 +32,12 @@ def check_closure(path: Path, closure: Closure, dimension: int) -> Iterator[Prob
             f"a closure for {dimension} dimensions ({', '.join(sorted(others))}; {closure.type} is {wanted}-D only)"
         )
         yield Problem((*path, "type"), expected, show(closure.type))
+    if closure.type == LEARNED_CLOSURE:
+        for name, options in _CHOICES.items():
+            value = closure.arguments.get(name, options[0])
+            if value not in options:
+                expected = f"{', '.join(options[:-1])} or {options[-1]}"
+                yield Problem((*path, "arguments", name), expected, show(value), nearest_name(value, options))
     average, ratio = (closure.arguments.get(name) for name in ("average", "test_filter_ratio"))
     if average is not None and not _is_average(average, dimension):
         axes = "xyz"[:dimension]

@@ -14,6 +14,7 @@ from eddymark.config.findings import Problem, nearest_name, show
 from eddymark.config.names import TRAINED_CLOSURES, registered_closures, registered_operators
 from eddymark.config.schema import WEIGHTS_FILE, Flow, LargeEddySimulation, Stretch, Surrogate
 from eddymark.config.signatures import constructor_arguments
+from eddymark.config.steppers import LEARNED_CLOSURE, learns_closure
 from eddymark.config.surrogate_checks import check_stepping
 from eddymark.config.training import Objective
 from eddymark.operators import OPERATORS
@@ -26,7 +27,7 @@ STABILITY_LIMITS = {"runge_kutta_4": 2.8, "runge_kutta_3": 1.7}
 MOST_OUTPUTS = 10**6
 """Most outputs of a stretch of data or a rollout."""
 
-_GIVEN_TO_CLOSURES = ("space", "filter_width", "viscosity")
+_GIVEN_TO_CLOSURES = ("space", "filter_width", "viscosity", "operator")
 _GIVEN_TO_OPERATORS = ("in_channels", "out_channels", "dimension", "axes", "input_times", "output_times")
 
 
@@ -64,6 +65,9 @@ def check_large_eddy_simulation(
     yield from registered_closures((*path, "closure", "type"), kind)
     if kind not in CLOSURES:
         return
+    if kind == LEARNED_CLOSURE and not trained:
+        expected = "a closure without a network (one that is learned goes under surrogates, kind: hybrid)"
+        yield Problem((*path, "closure", "type"), expected, show(kind))
     if kind in TRAINED_CLOSURES and not trained:
         expected = "a closure whose constants are known (one to be fitted goes under surrogates, kind: les)"
         yield Problem((*path, "closure", "type"), expected, show(kind))
@@ -79,6 +83,9 @@ def check_large_eddy_simulation(
 
 def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
     """Yield what is wrong with one surrogate of a flow."""
+    if surrogate.kind == "les" and learns_closure(surrogate):
+        yield Problem((*path, "kind"), "hybrid with closure learned (a network gives the stress)", show(surrogate.kind))
+        return
     needed = {"surrogate": ("operator",), "hybrid": ("operator", "solver"), "les": ("solver",)}[surrogate.kind]
     for key in ("operator", "solver"):
         value = getattr(surrogate, key)

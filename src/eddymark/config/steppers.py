@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from eddymark.config.schema import Flow, LargeEddySimulation
+from eddymark.config.schema import Flow, LargeEddySimulation, Surrogate
 
 Kind = Literal["floor", "les", "surrogate", "hybrid", "control"]
 
 CONTROLS = ("persistence", "matched_noise", "constrained_noise")
 """Steppers that know nothing, shown beside all others."""
 
+
+LEARNED_CLOSURE = "learned"
+"""Closure of a hybrid whose network is the subgrid-scale model instead of a correction of outputs."""
 
 FINEST_GRID = 2
 """Points per axis of the finest alternative grid, in those of `large_eddy_grid`: DNS states are kept up to there."""
@@ -89,6 +92,20 @@ def _alone(flow: Flow) -> dict[str, Solver]:
             for name, simulation in flow.large_eddy_simulations.items()
         }
     return found
+
+
+def learns_closure(surrogate: Surrogate) -> bool:
+    """Return whether the network of a model is the subgrid-scale model of its LES."""
+    return surrogate.solver is not None and surrogate.solver.closure.type == LEARNED_CLOSURE
+
+
+def closure_models(flow: Flow) -> dict[str, LargeEddySimulation]:
+    """Return the LES inside those models which are nothing but an LES with a trained closure, by name."""
+    return {
+        name: model.solver
+        for name, model in flow.surrogates.items()
+        if model.solver is not None and (model.kind == "les" or learns_closure(model))
+    }
 
 
 def grid_suffix(points: tuple[int, ...]) -> str:

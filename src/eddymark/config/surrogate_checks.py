@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from eddymark.config.fields import Model
 from eddymark.config.findings import Problem, show, unknown_name
 from eddymark.config.schema import Flow, Surrogate
-from eddymark.config.steppers import boosted_models
+from eddymark.config.steppers import boosted_models, learns_closure
 from eddymark.config.training import Objective, Schedule
 
 Path = tuple[str | int, ...]
@@ -19,6 +19,14 @@ _OF_SURROGATES = {
     "known_physics": "the solver of the others is all they know, but for momentum in a hybrid",
 }
 """Options which only kind surrogate has, and why."""
+
+_NOT_OF_LEARNED_CLOSURES = {
+    "boosts": "stresses of two networks are not summed",
+    "known_physics": "no stress changes the mean flow",
+    "constraints": "they act on outputs that a network makes, and this one makes a stress",
+    "autocast": "the stress is a part of the solver, which keeps its precision",
+}
+"""Options which a hybrid does not have whose network is the subgrid-scale model, and why."""
 
 
 def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Problem]:
@@ -37,7 +45,10 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
     if surrogate.autocast == "float16" and surrogate.parallel.strategy == "fsdp":
         expected = "bfloat16 or nothing with strategy fsdp (the scale of the gradients would not be that of all parts)"
         yield Problem((*path, "autocast"), expected, "'float16'")
-    yield from _check_boosting(path, surrogate, flow)
+    if surrogate.kind == "hybrid" and learns_closure(surrogate):
+        yield from _check_learned_closure(path, surrogate)
+    else:
+        yield from _check_boosting(path, surrogate, flow)
     yield from _check_selection((*path, "schedule"), surrogate.schedule, flow)
     yield from _check_objective((*path, "objective"), surrogate.objective, flow)
     yield from _check_constraints((*path, "constraints"), surrogate, flow)
@@ -58,6 +69,16 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
         if stage.all_to_all is None and stage.unroll % surrogate.bundle:
             expected = f"a multiple of bundle ({surrogate.bundle})"
             yield Problem((*path, "objective", "curriculum", index, "unroll"), expected, show(stage.unroll))
+
+
+def _check_learned_closure(path: Path, surrogate: Surrogate) -> Iterator[Problem]:
+    """Check that a hybrid whose network is the subgrid-scale model has no option of corrections."""
+    for key, reason in _NOT_OF_LEARNED_CLOSURES.items():
+        default, value = Surrogate.model_fields[key].default, getattr(surrogate, key)
+        # Other known physics is refused in every hybrid.
+        if value != default and (key != "known_physics" or _is_of_hybrid(key, surrogate)):
+            expected = f"{show(default) if default else 'nothing'} with closure learned ({reason})"
+            yield Problem((*path, key), expected, value[0].type if key == "constraints" else show(value))
 
 
 def _is_of_hybrid(key: str, surrogate: Surrogate) -> bool:

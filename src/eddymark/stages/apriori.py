@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from eddymark.closures.base import modelled_stress
 from eddymark.config.schema import Experiment
-from eddymark.config.steppers import stepper_names
+from eddymark.config.steppers import closure_models, stepper_names
 from eddymark.execution import select_device, select_precision, split_files
 from eddymark.flows.build import build_flow
 from eddymark.randomness import generator
@@ -57,9 +57,10 @@ def run(experiment: Experiment, flow_name: str, *, results: Path, output: Path, 
         resolved = ResolvedVelocity(solver.space, solver.space.to_spectral(velocity))
         mean = float(-contract(truth, resolved.strain_rate).double().mean())
         compared = {("dns", "floor", ""): compare_stress(truth, truth, resolved, solver, mean_dissipation=mean)}
+        trained = closure_models(configuration)
         for name in stepper_names(configuration):
             # Of alternative grids the true stress is not kept.
-            if name.kind != "les" or name.points is not None:
+            if name.points is not None or not (name.kind == "les" or name.name in trained):
                 continue
             closure = load_closure(experiment, flow_name, name.folder, results=results)
             modelled = modelled_stress(closure, resolved)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch import nn
 
 from eddymark.closures.base import Closure, NoClosure
 from eddymark.closures.build import build_closure
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import LargeEddySimulation as LargeEddySimulationConfiguration
-from eddymark.config.steppers import StepperName, find_stepper, solvers
+from eddymark.config.steppers import StepperName, closure_models, find_stepper, learns_closure, solvers
 from eddymark.errors import EddymarkError
 from eddymark.execution import select_device, select_precision, split_files
 from eddymark.filters import filter_width
@@ -70,14 +71,25 @@ def build_simulation(
     dtype: torch.dtype,
     device: torch.device,
     points: tuple[int, ...] | None = None,
+    network: nn.Module | None = None,
 ) -> LargeEddySimulation:
-    """Return a LES of a flow on its coarse grid, or on another one if points are given."""
+    """Return a LES of a flow on its coarse grid, or on another one if points are given.
+
+    Arguments:
+        flow: the flow.
+        configuration: closure and time stepping.
+        courant_number: largest Courant number.
+        dtype, device: of the solver.
+        points: of the grid.
+        network: of a learned closure; without it, there is no model.
+    """
     solver = flow.solver(flow.coarse_grid.coarsened(points or flow.coarse_grid.points), dtype=dtype, device=device)
     closure = build_closure(
         configuration.closure,
         space=solver.space,
         filter_width=filter_width(solver.grid),
         viscosity=flow.configuration.viscosity,
+        operator=network,
     )
     return LargeEddySimulation(
         solver,
@@ -130,9 +142,14 @@ def _assemble(
     flow: Flow, model: str, courant_number: float, *, dtype: torch.dtype, device: torch.device
 ) -> TrainableStepper:
     surrogate = flow.configuration.surrogates[model]
-    if surrogate.kind == "les":
+    if model in closure_models(flow.configuration):
         assert surrogate.solver is not None
-        return build_simulation(flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device)
+        network = None
+        if learns_closure(surrogate):
+            network = build_network(flow, model, static_fields=0, dtype=dtype, device=device)
+        return build_simulation(
+            flow, surrogate.solver, courant_number=courant_number, dtype=dtype, device=device, network=network
+        )
     solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
     static = flow.static_fields(solver.space)
     operator = build_network(flow, model, static_fields=len(static), dtype=dtype, device=device)
@@ -241,9 +258,13 @@ def untrained_simulation(
 
 
 def load_closure(experiment: Experiment, flow_name: str, folder: str, *, results: Path) -> Closure:
-    """Return the closure of an LES of the comparison, a fitted one with its constants."""
+    """Return the closure of an LES of the comparison, a trained one with its constants or its network."""
     name = find_stepper(experiment.flows[flow_name], folder)
-    return _with_weights(untrained_simulation(experiment, flow_name, name.name), name, results / flow_name).closure
+    if name.seed is None:
+        return untrained_simulation(experiment, flow_name, name.name).closure
+    simulation = trainable_stepper(experiment, flow_name, name.name, name.seed, results=None).eval()
+    assert isinstance(simulation, LargeEddySimulation)
+    return _with_weights(simulation, name, results / flow_name).closure
 
 
 def _with_weights(stepper: AnyStepper, name: StepperName, results: Path) -> AnyStepper:

@@ -39,6 +39,10 @@ class LargeEddySimulation(TrainableStepper):
         """What takes the steps where no gradients are wanted: `compiled` or `torch`."""
         return "torch" if compiled_steps(self.solver, self.closure) is None else "compiled"
 
+    def fit_scales(self, windows: Tensor) -> None:
+        """Fit the scales of the closure, if it has any, to training windows `(n, history + 1, component, *grid)`."""
+        self.closure.fit_scales(windows.flatten(0, 1))
+
     def forward(self, past: Tensor) -> Tensor:
         """Return the next output, `(batch, 1, component, *grid)` → `(batch, component, *grid)`; NaN if it is lost."""
         velocity = past[:, -1]

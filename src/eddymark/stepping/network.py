@@ -5,10 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from eddymark.closures.learned import LearnedClosure
+from eddymark.config.schema import Surrogate
+from eddymark.config.steppers import learns_closure
 from eddymark.flows.base import Flow
 from eddymark.operators.axes import Axis
 from eddymark.operators.boosted import BoostedOperator
 from eddymark.operators.build import build_operator, require_lead_time
+from eddymark.stepping.hybrid import Hybrid
+from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
+from eddymark.stepping.surrogate import Surrogate as SurrogateStepper
+from eddymark.stepping.trainable import TrainableStepper
 
 
 def build_network(flow: Flow, model: str, *, static_fields: int, dtype: torch.dtype, device: torch.device) -> nn.Module:
@@ -17,7 +24,7 @@ def build_network(flow: Flow, model: str, *, static_fields: int, dtype: torch.dt
     Arguments:
         flow: the flow.
         model: one of its surrogates.
-        static_fields: number of fields which it sees besides states.
+        static_fields: number of fields which it sees besides states; that of a learned closure sees none.
         dtype, device: of its weights.
 
     Raises:
@@ -35,7 +42,7 @@ def untrained_network(flow: Flow, model: str, *, static_fields: int) -> nn.Modul
     Arguments:
         flow: the flow.
         model: one of its surrogates.
-        static_fields: number of fields which it sees besides states.
+        static_fields: number of fields which it sees besides states; that of a learned closure sees none.
 
     Raises:
         OperatorError: if an operator cannot be built, or fails or returns a wrong shape on the flow's grid.
@@ -43,12 +50,11 @@ def untrained_network(flow: Flow, model: str, *, static_fields: int) -> nn.Modul
     surrogate = flow.configuration.surrogates[model]
     assert surrogate.operator is not None
     dimension = flow.coarse_grid.dimension
-    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
-    out_channels = surrogate.bundle * dimension
+    in_channels, out_channels = _channels(surrogate, dimension=dimension, static_fields=static_fields)
     operator = build_operator(
         surrogate.operator.type,
         surrogate.operator.arguments,
-        in_channels=frames * dimension + static_fields + (out_channels if surrogate.boosts else 0),
+        in_channels=in_channels,
         out_channels=out_channels,
         dimension=dimension,
         axes=[Axis(side) for side in flow.coarse_grid.sides],
@@ -61,6 +67,32 @@ def untrained_network(flow: Flow, model: str, *, static_fields: int) -> nn.Modul
     if surrogate.boosts is None:
         return operator
     return BoostedOperator(untrained_network(flow, surrogate.boosts, static_fields=static_fields), operator)
+
+
+def _channels(surrogate: Surrogate, *, dimension: int, static_fields: int) -> tuple[int, int]:
+    """Return how many channels the network of a surrogate or a hybrid sees, and how many it gives."""
+    if learns_closure(surrogate):
+        assert surrogate.solver is not None
+        return LearnedClosure.channels(dimension, **surrogate.solver.closure.arguments)
+    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
+    out_channels = surrogate.bundle * dimension
+    return frames * dimension + static_fields + (out_channels if surrogate.boosts else 0), out_channels
+
+
+def network_of(stepper: TrainableStepper, dimension: int) -> tuple[nn.Module, int] | None:
+    """Return the network of a model and how many channels it is given; None for an LES without one.
+
+    Arguments:
+        stepper: the model.
+        dimension: number of grid axes.
+    """
+    if isinstance(stepper, SurrogateStepper | Hybrid):
+        frames = 2 if isinstance(stepper, Hybrid) else stepper.history
+        return stepper.operator, frames * dimension + len(stepper.static_fields)
+    closure = stepper.closure if isinstance(stepper, LargeEddySimulation) else None
+    if not isinstance(closure, LearnedClosure):
+        return None
+    return closure.operator, closure.channels(dimension, input=closure.input)[0]
 
 
 def _converted(module: nn.Module, *, dtype: torch.dtype, device: torch.device) -> nn.Module:

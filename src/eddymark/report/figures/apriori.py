@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def apriori_rows(results: AprioriResults) -> list[tuple[str, str, list[str]]]:
-    """Return name, kind and the cells of each row of the table, the truth first; the first seed of fitted closures."""
+    """Return name, kind and the cells of each row of the table, the truth first; the first seed of trained closures."""
     table = results.statistics
     rows = []
     for name in dict.fromkeys(table["stepper"]):
