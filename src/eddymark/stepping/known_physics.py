@@ -24,10 +24,17 @@ class KnownPhysics:
     Nothing here comes from reference data: it is the flow's definition. Whatever the parts, the modes beyond the 2/3
     rule are dropped.
 
+    P and M are linear conservation laws, of mass and momentum. What they make of an output is the most probable field
+    that obeys them if the errors of all its modes are independent and have equal variances: u − Gᵀ (G Gᵀ)⁻¹ (G u − b)
+    for the laws G u = b. (Energy is not linear in the state; C restores it where the flow's force holds it.)
+
     Arguments:
         solver: the flow's equations on the grid of the states.
         interval: T, flow units.
         parts: `viscosity` (L ≠ 0, with the drag), `forcing` (f and C), `incompressibility` (P), `momentum` (M).
+
+    Source: laws and variances: Hansen, Maddix, Alizadeh, Gupta & Mahoney (2023), Learning Physical Models that Can
+    Respect Conservation Laws, ICML (ProbConserv; there variances are predicted and laws may have noise).
     """
 
     def __init__(self, solver: NavierStokes, interval: float, parts: Iterable[KnownPart] = ALL_BUT_MOMENTUM) -> None:
