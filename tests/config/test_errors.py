@@ -235,16 +235,10 @@ BAD: list[tuple[str, str, Any, str]] = [
         "operator.arguments.width: expected a value (fno needs it), found nothing",
     ),
     (
-        HYBRID,
-        "history",
-        2,
-        "history: expected 1 with kind hybrid (only kind surrogate sees past outputs), found 2",
-    ),
-    (
         FITTED,
         "history",
         2,
-        "history: expected 1 with kind les (only kind surrogate sees past outputs), found 2",
+        "history: expected 1 with kind les (a fitted closure sees the present state), found 2",
     ),
     (FNO, "history", 16, "history: expected fewer outputs than a validation stretch has (16), found 16"),
     (

@@ -164,6 +164,11 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
         ),
         (
             HYBRID,
+            LEARNED | {"history": 2},
+            "history: expected 1 with closure learned (the stress follows from the present state), found 2",
+        ),
+        (
+            HYBRID,
             LEARNED | {"autocast": "bfloat16"},
             "autocast: expected nothing with closure learned (the stress is a part of the solver, which keeps its "
             "precision), found 'bfloat16'",

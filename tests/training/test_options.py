@@ -114,3 +114,20 @@ def test_each_option_of_the_objective_changes_the_weights(
         output = run(setup, results, tmp_path / name)
         weights.append(load_file(output / "weights.safetensors")["operator.lift.weight"])
     assert not torch.equal(*weights)
+
+
+def test_a_hybrid_with_a_history_resumes_to_the_identical_result(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = experiment().model_dump(mode="json")
+    data["flows"]["flow"]["surrogates"]["hybrid"]["history"] = 3
+    setup = Experiment.model_validate(data)
+    with monkeypatch.context() as patch:
+        stop_in_step(15, patch)
+        with pytest.raises(EddymarkError):
+            run(setup, results, tmp_path / "stopped", model="hybrid")
+    resumed = run(setup, results, tmp_path / "stopped", model="hybrid")
+    assert_same_training(resumed, run(setup, results, tmp_path / "undisturbed", model="hybrid"))
+    weights = load_file(resumed / "weights.safetensors")
+    assert weights["history_scale"].shape == (2,)
+    assert weights["operator.convolutions.0.weight"].shape[1] == 2 * 2 + 2 * 2 + 1

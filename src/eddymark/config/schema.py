@@ -167,7 +167,7 @@ class Surrogate(Model):
     solver: LargeEddySimulation | None = None
     """hybrid and les: the LES that the network corrects or whose closure is fitted."""
     history: PositiveInteger = 1
-    """surrogate: number of past outputs that the operator sees; 1 for the other kinds."""
+    """surrogate and hybrid: number of past outputs that the operator sees; 1 for a fitted or learned closure."""
     output: Literal["increment", "direct"] = "increment"
     """surrogate: what the operator gives: the change over an interval beside the known physics, or the next state."""
     bundle: Annotated[int, Field(ge=1, le=1000)] = 1

@@ -13,14 +13,15 @@ from eddymark.config.training import Objective, Schedule
 Path = tuple[str | int, ...]
 
 _OF_SURROGATES = {
-    "history": "only kind surrogate sees past outputs",
+    "history": "a fitted closure sees the present state",
     "output": "only kind surrogate has a choice",
     "bundle": "only kind surrogate gives several outputs at once",
     "known_physics": "the solver of the others is all they know, but for momentum in a hybrid",
 }
-"""Options which only kind surrogate has, and why."""
+"""Options which only kind surrogate has, or a hybrid within limits, and why."""
 
 _NOT_OF_LEARNED_CLOSURES = {
+    "history": "the stress follows from the present state",
     "boosts": "stresses of two networks are not summed",
     "known_physics": "no stress changes the mean flow",
     "constraints": "they act on outputs that a network makes, and this one makes a stress",
@@ -82,10 +83,10 @@ def _check_learned_closure(path: Path, surrogate: Surrogate) -> Iterator[Problem
 
 
 def _is_of_hybrid(key: str, surrogate: Surrogate) -> bool:
-    """Return whether a hybrid has an option which else only kind surrogate has: its mean flow is exact if wanted."""
+    """Return whether a hybrid has an option which else only kind surrogate has: a history, or an exact mean flow."""
     parts = (*Surrogate.model_fields["known_physics"].default, "momentum")
-    chosen = surrogate.known_physics
-    return surrogate.kind == "hybrid" and key == "known_physics" and sorted(chosen) == sorted(parts)
+    momentum = key == "known_physics" and sorted(surrogate.known_physics) == sorted(parts)
+    return surrogate.kind == "hybrid" and (momentum or key == "history")
 
 
 def _highest_shell(flow: Flow) -> int | None:

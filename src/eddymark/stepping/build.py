@@ -165,6 +165,7 @@ def _assemble(
             autocast=autocast,
             exact_momentum="momentum" in surrogate.known_physics,
             constraints=constraints,
+            history=surrogate.history,
         )
     interval = flow.configuration.interval
     return Surrogate(

@@ -74,7 +74,7 @@ def _channels(surrogate: Surrogate, *, dimension: int, static_fields: int) -> tu
     if learns_closure(surrogate):
         assert surrogate.solver is not None
         return LearnedClosure.channels(dimension, **surrogate.solver.closure.arguments)
-    frames = 2 if surrogate.kind == "hybrid" else surrogate.history
+    frames = surrogate.history + 1 if surrogate.kind == "hybrid" else surrogate.history
     out_channels = surrogate.bundle * dimension
     return frames * dimension + static_fields + (out_channels if surrogate.boosts else 0), out_channels
 
@@ -87,7 +87,7 @@ def network_of(stepper: TrainableStepper, dimension: int) -> tuple[nn.Module, in
         dimension: number of grid axes.
     """
     if isinstance(stepper, SurrogateStepper | Hybrid):
-        frames = 2 if isinstance(stepper, Hybrid) else stepper.history
+        frames = stepper.history + 1 if isinstance(stepper, Hybrid) else stepper.history
         return stepper.operator, frames * dimension + len(stepper.static_fields)
     closure = stepper.closure if isinstance(stepper, LargeEddySimulation) else None
     if not isinstance(closure, LearnedClosure):
