@@ -15,6 +15,7 @@ from eddymark.config.schema import Experiment
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.records import RECORD, record_text
 from eddymark.storage import trajectory_dataset, write_trajectories
+from tests.report.expert import expert_statistics
 from tests.report.fakes import (
     INTERVAL,
     LENGTH,
@@ -211,6 +212,9 @@ def write_stepper(
     coords["run"] = ("trajectory", np.arange(n))
     coords |= {"window_start": ("window", time[ends[:-1] + 1]), "window_end": ("window", time[ends[1:]])}
     coords["modes"] = ("shell", np.full(len(shells), 10))
+    expert = expert_statistics(fake, random, alive=alive, windows=windows)
+    data |= {str(name): (one.dims, one.to_numpy()) for name, one in expert.data_vars.items()}
+    coords |= {str(name): (one.dims, one.to_numpy()) for name, one in expert.coords.items()}
     if fake.kind != "floor":
         lead = np.arange(INTERVAL, TEST_LENGTH + 1e-9, INTERVAL)
         growth = 1 / (1 + np.exp(-(lead[None, :] - fake.decorrelation - 0.3 * random.standard_normal((n, 1))) * 1.3))

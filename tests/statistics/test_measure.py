@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from eddymark.grid import Grid
-from eddymark.statistics import measure as module
+from eddymark.statistics import averaging as module
 from eddymark.statistics.distributions import INCREMENT_BINS, VORTICITY_BINS
 from eddymark.statistics.measure import Scales, Window, measure, measure_scales, unrelated_trajectories
 

@@ -21,10 +21,10 @@ from eddymark.execution import select_device, select_precision, split_files
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.progress import Progress
 from eddymark.records import write_measured
+from eddymark.stages.measuring import Measuring
 from eddymark.statistics.constraint_activity import with_activity
 from eddymark.statistics.cost import measure_memory
-from eddymark.statistics.measure import Window, measure, measure_errors, measure_scales, unrelated_trajectories
-from eddymark.statistics.profiles import measure_layers
+from eddymark.statistics.measure import unrelated_trajectories
 from eddymark.statistics.scores import score_table
 from eddymark.statistics.survival import RecordedFailure, survival
 from eddymark.stepping.build import build_stepper
@@ -107,41 +107,19 @@ def run(
         write_measured(output, rollout_seconds=seconds, peak_memory_bytes=memory, seconds_before=before)
         constrains, parameters = getattr(built, "constrains", False), parameter_count(built)
 
-    window, dns_window = _windows(flow)
     if flow.is_transient:
         test = test[:, : 1 + _outputs(flow)]
-    scales = measure_scales(test, grid=grid, interval=interval, window=dns_window)
-    dns = measure(test, grid=grid, interval=interval, window=dns_window, scales=scales)
-    dns = _with_layers(dns, test, flow, grid, dns_window)
-    dns = dns.assign_coords(run=("trajectory", runs))
+    measuring = Measuring(flow, grid, test)
+    dns = measuring.dns.assign_coords(run=("trajectory", runs))
     reference = _with_failures(dns, dns, flow, [])
-    threshold, averaged_axes = flow.validation.correlation_threshold, _averaged_axes(flow)
     description = _description(flow, flow_name, name, built)
     if made is None:
         velocity, statistics = test, reference.assign_attrs(description)
         others = test[unrelated_trajectories(runs)]
-        chance = measure_errors(
-            test[:, 1:],
-            others[:, 1:],
-            grid=grid,
-            interval=interval,
-            correlation_threshold=threshold,
-            averaged_axes=averaged_axes,
-        )
-        scored = statistics.merge(chance)
+        scored = statistics.merge(measuring.errors(test[:, 1:], others[:, 1:]))
     else:
         velocity = made.velocity
-        statistics = measure(
-            velocity,
-            grid=grid,
-            interval=interval,
-            window=window,
-            scales=scales,
-            truth=test[:, 1 : velocity.shape[1]],
-            correlation_threshold=threshold,
-            averaged_axes=averaged_axes,
-        )
-        statistics = _with_layers(statistics, velocity, flow, grid, window)
+        statistics = measuring.rollouts(velocity)
         recorded = [RecordedFailure(f.trajectory, f.step * interval, f.cause) for f in made.failures]
         statistics = _with_failures(statistics, dns, flow, recorded).assign_coords(run=("trajectory", runs))
         if constrains:
@@ -221,37 +199,6 @@ def _between(grid: Grid, target: Grid, *, like: Tensor) -> Callable[[Tensor], Te
 def _outputs(flow: FlowConfiguration) -> int:
     """Return how many outputs a rollout makes."""
     return round(flow.validation.rollout_length / flow.sampling.interval)
-
-
-def _windows(flow: FlowConfiguration) -> tuple[Window, Window]:
-    """Return where rollouts and the DNS are averaged.
-
-    Of a steady flow, which is spun up, every test state of the DNS counts; of a transient one those at the same times.
-    """
-    window = Window(start=flow.validation.statistics_start, parts=flow.validation.windows)
-    return window, window if flow.is_transient else Window(start=-np.inf)
-
-
-def _averaged_axes(flow: FlowConfiguration) -> tuple[int, ...]:
-    """Return the axes along which a flow with layers is homogeneous: planes y = const hold its mean."""
-    return (0, 2) if flow.initial_state is not None and flow.initial_state.mean_flow is not None else ()
-
-
-def _with_layers(
-    statistics: xr.Dataset, velocity: Tensor, flow: FlowConfiguration, grid: Grid, window: Window
-) -> xr.Dataset:
-    """Return the statistics with the growth and the profiles of the layers, if the flow has some."""
-    state = flow.initial_state
-    if state is None or state.mean_flow is None:
-        return statistics
-    layers = measure_layers(
-        velocity,
-        grid=grid,
-        interval=flow.sampling.interval,
-        window=window,
-        velocity_difference=state.mean_flow.velocity_difference,
-    )
-    return statistics.merge(layers)
 
 
 def _rescaled_share(flow: FlowConfiguration, grid: Grid) -> float:

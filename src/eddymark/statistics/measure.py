@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,10 +14,8 @@ from torch import Tensor
 
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.statistics import balance, distributions, errors, structure
+from eddymark.statistics.averaging import chunks, window_averages
 from eddymark.statistics.distributions import INCREMENT_BINS, VORTICITY_BINS
-
-VALUES_AT_ONCE = 2**22
-"""Numbers of a velocity field which are worked on at a time; bounds the memory to a few hundred megabytes."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +56,6 @@ class Window:
         return [slice(int(part[0]), int(part[-1]) + 1) for part in np.array_split(outputs, self.parts)]
 
 
-def _chunks(velocity: Tensor) -> Iterator[Tensor]:
-    frame = velocity[:, 0].numel()
-    for part in torch.split(velocity, max(1, VALUES_AT_ONCE // max(1, frame)), dim=1):
-        yield part.to(torch.float64)
-
-
 def measure_scales(velocity: Tensor, *, grid: Grid, interval: float, window: Window) -> Scales:
     """Return the rms of vorticity components and of longitudinal increments over one grid spacing in each window.
 
@@ -83,7 +75,7 @@ def _rms(velocity: Tensor, space: SpectralSpace) -> tuple[float, float]:
     """Return the rms of vorticity components and of longitudinal increments."""
     grid = space.grid
     vorticity, increment = [], []
-    for part in _chunks(velocity):
+    for part in chunks(velocity):
         curl = space.to_physical(space.vorticity(space.to_spectral(part)))
         step = distributions.longitudinal_increments(part, dimension=grid.dimension)
         vorticity.append(curl.square().mean((0, *range(2, curl.ndim))))
@@ -134,7 +126,11 @@ def measure(
     for name, values in _balance(velocity, space).items():
         data[name] = (("trajectory", "time"), values)
     parts = window.slices(time)
-    for name, values in _time_averages(velocity, parts, space, scales).items():
+    averaged = [
+        partial(_state_statistics, space=space, vorticity_scale=vorticity, increment_scale=increment)
+        for vorticity, increment in zip(scales.vorticity, scales.increment, strict=True)
+    ]
+    for name, values in window_averages(velocity, parts, averaged).items():
         axis = {"energy_spectrum": ("shell",), "vorticity_density": ("vorticity_bin",)}
         axis["increment_density"] = ("increment_bin",)
         data[name] = (("trajectory", "window", *axis.get(name, ())), values)
@@ -237,7 +233,7 @@ def unrelated_trajectories(runs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _balance(velocity: Tensor, space: SpectralSpace) -> dict[str, NDArray[np.float64]]:
     parts: dict[str, list[Tensor]] = defaultdict(list)
-    for part in _chunks(velocity):
+    for part in chunks(velocity):
         spectrum = space.to_spectral(part)
         parts["kinetic_energy"].append(balance.kinetic_energy(spectrum, space=space))
         parts["enstrophy"].append(balance.enstrophy(spectrum, space=space))
@@ -249,49 +245,14 @@ def _errors(
     prediction: Tensor, truth: Tensor, space: SpectralSpace, averaged_axes: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     error, correlation = [], []
-    for ours, theirs in zip(_chunks(prediction), _chunks(truth), strict=True):
+    for ours, theirs in zip(chunks(prediction), chunks(truth), strict=True):
         error.append(errors.relative_l2_error(ours, theirs))
         correlation.append(errors.vorticity_correlation(ours, theirs, space=space, averaged_axes=averaged_axes))
     return torch.cat(error, dim=1).cpu().numpy(), torch.cat(correlation, dim=1).cpu().numpy()
 
 
-def _time_averages(
-    velocity: Tensor, parts: list[slice], space: SpectralSpace, scales: Scales
-) -> dict[str, NDArray[np.float64]]:
-    """Average over each part what is averaged over time, for trajectories which are finite throughout it.
-
-    Returns:
-        arrays `(trajectory, window, ...)`.
-    """
-    averages = [
-        _time_average(velocity[:, part], space, vorticity, increment)
-        for part, vorticity, increment in zip(parts, scales.vorticity, scales.increment, strict=True)
-    ]
-    return {name: np.stack([one[name] for one in averages], axis=1) for name in averages[0]}
-
-
-def _time_average(
-    states: Tensor, space: SpectralSpace, vorticity_scale: float, increment_scale: float
-) -> dict[str, NDArray[np.float64]]:
-    alive = torch.stack([part.isfinite().flatten(1).all(dim=1) for part in _chunks(states)]).all(dim=0)
-    sums: dict[str, Tensor] = {}
-    # With no trajectory alive, a state at rest still tells which variables there are and how long they are.
-    parts = (part[alive] for part in _chunks(states)) if alive.any() else [torch.zeros_like(states[:1, :1]).double()]
-    for part in parts:
-        for name, values in _state_statistics(part, space, vorticity_scale, increment_scale).items():
-            total = values.sum(dim=1)
-            sums[name] = sums[name] + total if name in sums else total
-    averages = {}
-    for name, total in sums.items():
-        full = np.full((len(alive), *total.shape[1:]), np.nan)
-        if alive.any():
-            full[alive.cpu().numpy()] = (total / states.shape[1]).cpu().numpy()
-        averages[name] = full
-    return averages
-
-
 def _state_statistics(
-    velocity: Tensor, space: SpectralSpace, vorticity_scale: float, increment_scale: float
+    velocity: Tensor, *, space: SpectralSpace, vorticity_scale: float, increment_scale: float
 ) -> dict[str, Tensor]:
     """Return what is averaged over time, of each state: `(trajectory, time, ...)`."""
     dimension = space.grid.dimension

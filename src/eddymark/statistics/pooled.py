@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from eddymark.randomness import generator
 from eddymark.statistics import uncertainty
-from eddymark.statistics.scores import definitions, values_by_trajectory
+from eddymark.statistics.score_definitions import definitions
+from eddymark.statistics.scores import values_by_trajectory
 
 Array = NDArray[np.float64]
 
@@ -73,7 +74,9 @@ def pool(
     wholes = [averages(one, np.ones((1, len(runs)))) for one in ours]
     resampled, dns_resampled = [averages(one, states) for one in ours], averages(dns, references)
     pooled = {}
-    for score in definitions(reference, with_errors="relative_l2_error" in ours[0]):
+    # Results which an earlier version stored may lack some statistics.
+    shared = reference.drop_vars([name for name in reference.data_vars if any(name not in one for one in predictions)])
+    for score in definitions(shared, with_errors="relative_l2_error" in ours[0]):
         key = f"{score.statistic} {score.window}" if score.statistic == "relative_l2_error" else score.statistic
         centre = _mean if score.statistic == SURVIVING else _median
         seeds = np.array([float(score.evaluate(one, whole)[0]) for one in wholes])

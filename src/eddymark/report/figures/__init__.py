@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eddymark.report.collect import FlowResults
-from eddymark.report.figures import accuracy, densities, evolution, layers, preparation, seeds, snapshots, spectra
+from eddymark.report.figures import (
+    accuracy,
+    densities,
+    evolution,
+    increments,
+    layers,
+    preparation,
+    seeds,
+    snapshots,
+    spectra,
+)
 from eddymark.report.figures.view import View
 from eddymark.report.style import Figure
 
@@ -20,10 +30,18 @@ RESULTS: tuple[Callable[[View], Figure], ...] = (
     snapshots.vorticity_snapshots,
 )
 
+EXPERT: dict[Callable[[View], Figure], str] = {
+    increments.structure_functions: "structure_function",
+    increments.increment_densities: "increment_densities",
+}
+"""Figures of statistics for experts, after the densities, and the statistic which a flow needs to have for them."""
+
 
 def results_of(flow: FlowResults) -> list[Callable[[View], Figure]]:
     """Return the figures about the comparison that a flow has."""
     chosen = list(RESULTS)
+    after = RESULTS.index(densities.densities) + 1
+    chosen[after:after] = [draw for draw, name in EXPERT.items() if name in flow.dns.statistics]
     if flow.pooled:
         chosen.insert(RESULTS.index(accuracy.cost_and_accuracy), seeds.seeds)
     if "reynolds_stress" in flow.dns.statistics:

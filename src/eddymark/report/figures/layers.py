@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-import matplotlib.axes
-import numpy as np
-
 from eddymark.report.collect import StepperResults
-from eddymark.report.figures.view import Array, View, canvas, handle, legend, range_band
+from eddymark.report.figures.lines import coordinate, draw_lines, last_window, put_legend
+from eddymark.report.figures.view import Array, View, canvas
 from eddymark.report.standings import MEAN_VELOCITY, MOMENTUM_THICKNESS, REYNOLDS_STRESS, rank
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import enumeration, multiple, number
@@ -28,26 +25,26 @@ def mixing_layers(view: View) -> Figure:
     growth, mean, *stresses = figure.subplots(2, 3).flat
 
     def distance(stepper: StepperResults) -> Array:
-        return _values(stepper, "distance") / (4 * thickness)
+        return coordinate(stepper, "distance") / (4 * thickness)
 
-    _draw(
+    draw_lines(
         view,
         growth,
-        lambda stepper: _values(stepper, "time"),
-        lambda stepper: _values(stepper, "momentum_thickness") / thickness,
+        view.main,
+        lambda stepper: coordinate(stepper, "time"),
+        lambda stepper: coordinate(stepper, "momentum_thickness") / thickness,
     )
     growth.set_title("momentum thickness δ / initial δ")
     growth.set_xlabel(f"time ({view.clock})")
-    growth.set_xlim(0, float(_values(dns, "time")[-1]))
-    _draw(view, mean, distance, lambda stepper: _last(stepper, "mean_velocity"))
+    growth.set_xlim(0, float(coordinate(dns, "time")[-1]))
+    draw_lines(view, mean, view.main, distance, lambda stepper: last_window(stepper, "mean_velocity"))
     mean.set_title("mean velocity / ΔU")
     for axes, (name, title) in zip(stresses, STRESSES.items(), strict=True):
-        _draw(view, axes, distance, partial(_last, name="reynolds_stress", stress=name))
+        draw_lines(view, axes, view.main, distance, partial(last_window, name="reynolds_stress", stress=name))
         axes.set_title(title)
     for axes in (mean, *stresses):
         axes.set_xlabel("y from the centre / initial δ_ω")
-    handles = [handle(view.style(dns), "DNS (grey: range of trajectories)")]
-    legend(figure, handles + [handle(view.style(stepper), view.label(stepper)) for stepper in view.main], columns=3)
+    put_legend(view, figure, view.main)
     return Figure(
         "mixing-layers",
         "Growth and profiles of the layers",
@@ -55,30 +52,6 @@ def mixing_layers(view: View) -> Figure:
         "Momentum thickness over time, mean velocity and Reynolds stresses across the layer, of DNS and each model",
         to_svg(figure, name=f"{view.flow.name}-mixing-layers"),
     )
-
-
-def _values(stepper: StepperResults, name: str) -> Array:
-    return np.asarray(stepper.statistics[name].values, dtype=float)
-
-
-def _last(stepper: StepperResults, name: str, **chosen: str) -> Array:
-    """Return profiles in the last window, `(trajectory, distance)`."""
-    return np.asarray(stepper.statistics[name].isel(window=-1).sel(chosen).values, dtype=float)
-
-
-def _draw(
-    view: View,
-    axes: matplotlib.axes.Axes,
-    along: Callable[[StepperResults], Array],
-    values: Callable[[StepperResults], Array],
-) -> None:
-    """Draw the mean of each stepper over the range of the DNS: values `(trajectory, point)` over `(point,)`."""
-    dns = view.flow.dns
-    reference, low, high = range_band(values(dns))
-    axes.fill_between(along(dns), low, high, color="0.85", linewidth=0)
-    axes.plot(along(dns), reference, **view.style(dns).line)
-    for stepper in view.main:
-        axes.plot(along(stepper), range_band(values(stepper))[0], **view.style(stepper).line)
 
 
 def _caption(view: View) -> str:

@@ -85,6 +85,11 @@ class View:
         """Return a control if the experiment has it."""
         return next((stepper for stepper in self.flow.steppers if stepper.name == name), None)
 
+    def with_statistic(self, name: str) -> list[StepperResults]:
+        """Return `main` and matched noise, as far as they have a statistic: an earlier version may have stored none."""
+        noise = self.control("matched_noise")
+        return [one for one in (*self.main, *([noise] if noise else [])) if name in one.statistics]
+
     def label(self, stepper: StepperResults | Standing) -> str:
         """Return the legend entry of a stepper, marked if it is constrained and if some of its rollouts failed."""
         row = self.standing(stepper.name)

@@ -1,0 +1,9 @@
+"""Scores of statistics for experts: in scores.csv and in captions of figures, in no column of the comparison."""
+
+from __future__ import annotations
+
+from eddymark.report.standings import Score
+
+STRUCTURE_FUNCTIONS = Score("structure_function_error", "structure function error", "decades")
+INCREMENT_SKEWNESS = Score("increment_skewness_error", "error of the increments' skewness", "")
+INCREMENT_PDFS = Score("increment_densities_distance", "distance of the increments' PDFs", "")
