@@ -1,4 +1,4 @@
-"""Invented statistics for experts, as validation stores them."""
+"""Invented averages and statistics for experts, as validation stores them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,45 @@ SEPARATIONS = np.array([1, 2, 3, 4, 6, 8]) * 2 * np.pi / 16
 DENSITY_SEPARATIONS = SEPARATIONS[[0, 3, 5]]
 
 
-def expert_statistics(fake: Fake, random: np.random.Generator, *, alive: np.ndarray, windows: int) -> xr.Dataset:
+def averages(fake: Fake, energy: np.ndarray, enstrophy: np.ndarray, windows: int) -> dict[str, np.ndarray]:
+    """Averages over time of what has one number per output, and moments of invented skewness and flatness."""
+
+    def repeated(values: np.ndarray | float) -> np.ndarray:
+        return np.repeat(np.broadcast_to(values, (TRAJECTORIES,))[:, None], windows, axis=1)
+
+    means = {"mean_kinetic_energy": energy, "mean_enstrophy": enstrophy}
+    found = {name: repeated(values.mean(axis=1)) for name, values in means.items()}
+    asymmetry = 0.25 * (1 - fake.spectrum)
+    cubes = {"derivative_cube": -asymmetry, "vorticity_gradient_production": asymmetry, "vorticity_fourth": 4.0}
+    ones = ("derivative_square", "vorticity_gradient_square", "vorticity_square")
+    found |= {name: repeated(value) for name, value in (cubes | dict.fromkeys(ones, 1.0)).items()}
+    return found | {"mean_divergence": repeated(1e-7)}
+
+
+def expert_statistics(
+    fake: Fake, random: np.random.Generator, *, dimensions: int, alive: np.ndarray, windows: int
+) -> xr.Dataset:
     """Return statistics of a stepper, NaN for the trajectories that are not alive."""
-    found = increments(fake, random)
+    found = increments(fake, random).merge(energy_balance(fake, dimensions))
     for name, variable in found.items():
         repeated = variable.expand_dims(window=windows, axis=1)
         found[name] = repeated.where(xr.DataArray(alive, dims="trajectory"))
     return found
+
+
+def energy_balance(fake: Fake, dimensions: int) -> xr.Dataset:
+    """Return a cascade of rate 1 from shell 1 to the last one, in 2-D an inverse one, with what feeds and drains it."""
+    shells = np.arange(1, 8)
+    direction = 1 if dimensions == 3 else -1
+    passed = np.clip(1 - fake.spectrum, 0, None) * np.where(shells < 7, 0.8 ** (shells - 1), 0.0)
+    transfer = -direction * np.diff(passed, prepend=0)
+    terms = {"energy_transfer": transfer, "dissipation_spectrum": 0.05 * shells}
+    if dimensions == 2:
+        terms["enstrophy_transfer"] = -(shells**2) * transfer
+    if fake.kind == "les" and fake.name != "no_model":
+        terms["subgrid_transfer"] = -0.05 * shells / 3
+    found = {name: (("trajectory", "shell"), np.tile(one, (TRAJECTORIES, 1))) for name, one in terms.items()}
+    return xr.Dataset({**found, "energy_input": ("trajectory", np.full(TRAJECTORIES, 1.25))}, {"shell": shells})
 
 
 def increments(fake: Fake, random: np.random.Generator) -> xr.Dataset:

@@ -15,7 +15,7 @@ from eddymark.config.schema import Experiment
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.records import RECORD, record_text
 from eddymark.storage import trajectory_dataset, write_trajectories
-from tests.report.expert import expert_statistics
+from tests.report.expert import averages, expert_statistics
 from tests.report.fakes import (
     INTERVAL,
     LENGTH,
@@ -131,21 +131,6 @@ def write_training(folder: Path, fake: Fake, random: np.random.Generator) -> Non
     record(folder, 140.0, training_seconds=135.0)
 
 
-def averages(fake: Fake, energy: np.ndarray, enstrophy: np.ndarray, windows: int) -> dict[str, np.ndarray]:
-    """Averages over time of what has one number per output, and moments of invented skewness and flatness."""
-
-    def repeated(values: np.ndarray | float) -> np.ndarray:
-        return np.repeat(np.broadcast_to(values, (TRAJECTORIES,))[:, None], windows, axis=1)
-
-    means = {"mean_kinetic_energy": energy, "mean_enstrophy": enstrophy}
-    found = {name: repeated(values.mean(axis=1)) for name, values in means.items()}
-    asymmetry = 0.25 * (1 - fake.spectrum)
-    cubes = {"derivative_cube": -asymmetry, "vorticity_gradient_production": asymmetry, "vorticity_fourth": 4.0}
-    ones = ("derivative_square", "vorticity_gradient_square", "vorticity_square")
-    found |= {name: repeated(value) for name, value in (cubes | dict.fromkeys(ones, 1.0)).items()}
-    return found | {"mean_divergence": repeated(1e-7)}
-
-
 def write_stepper(
     folder: Path, fake: Fake, flow: str, grid: Grid, random: np.random.Generator, *, windows: int = 1
 ) -> None:
@@ -212,7 +197,7 @@ def write_stepper(
     coords["run"] = ("trajectory", np.arange(n))
     coords |= {"window_start": ("window", time[ends[:-1] + 1]), "window_end": ("window", time[ends[1:]])}
     coords["modes"] = ("shell", np.full(len(shells), 10))
-    expert = expert_statistics(fake, random, alive=alive, windows=windows)
+    expert = expert_statistics(fake, random, dimensions=d, alive=alive, windows=windows)
     data |= {str(name): (one.dims, one.to_numpy()) for name, one in expert.data_vars.items()}
     coords |= {str(name): (one.dims, one.to_numpy()) for name, one in expert.coords.items()}
     if fake.kind != "floor":

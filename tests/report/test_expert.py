@@ -14,6 +14,7 @@ import xarray as xr
 from eddymark.report.collect import FlowResults, StepperResults, collect
 from eddymark.report.figures import EXPERT, results_of
 from eddymark.report.figures.increments import increment_densities, structure_functions
+from eddymark.report.figures.transfer import energy_balance
 from eddymark.report.figures.view import View
 from eddymark.report.standings import standings
 from eddymark.report.style import Figure, Styles, plotting
@@ -63,6 +64,20 @@ def test_densities_are_drawn_for_both_directions_and_three_separations(flows: tu
     assert "<!-- probability density (1) -->" in figure.svg
 
 
+def test_the_energy_balance_is_drawn_with_what_models_take(flows: tuple[FlowResults, ...]) -> None:
+    plane, volume = (drawing(energy_balance, flow) for flow in flows)
+    for words in ("Π(k) (flow units)", "T(k) (flow units)", "D(k) (flow units)", "shell k (lowest wavenumber = 1)"):
+        assert f"<!-- {words} -->" in plane.svg
+    assert "<!-- enstrophy flux -->" in plane.svg
+    assert "<!-- enstrophy flux -->" not in volume.svg
+    assert "largest flux is 0.980 to larger scales at k = 1; molecular dissipation" in plane.caption
+    assert "largest flux is 0.997 to smaller scales at k = 1; molecular dissipation" in volume.caption
+    assert "the force does work at a rate of 1.25" in volume.caption
+    # The invented models take a third of what molecules do.
+    assert "Share of the model in the dissipation of LES: 25 % in smagorinsky, 25 % in dynamic" in volume.caption
+    assert "no_model" not in volume.caption
+
+
 def test_captions_name_the_closest_with_its_score(flows: tuple[FlowResults, ...]) -> None:
     names = ("structure_function_error", "increment_skewness_error", "increment_densities_distance")
     steppers = list(flows[0].steppers)
@@ -99,7 +114,7 @@ def test_results_stored_without_these_statistics_are_drawn_without_them(flows: t
     partly = with_statistics(
         flows[0], lambda one: one.statistics.drop_vars(names) if one.name == "no_model" else one.statistics
     )
-    for draw in (structure_functions, increment_densities):
+    for draw in (structure_functions, increment_densities, energy_balance):
         figure = drawing(draw, partly)
         assert "<!-- no_model (LES) -->" not in figure.svg
         assert "<!-- dynamic_smagorinsky (LES) -->" in figure.svg

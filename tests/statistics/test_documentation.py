@@ -11,11 +11,17 @@ import pytest
 import xarray as xr
 from torch import Tensor
 
+from eddymark.closures.base import NoClosure
+from eddymark.config.schema import Forcing
 from eddymark.grid import Grid
+from eddymark.solvers.periodic import NavierStokes
+from eddymark.solvers.time_integration import TimeIntegration
 from eddymark.statistics.increments import measure_increments
 from eddymark.statistics.measure import Window, measure, measure_scales
 from eddymark.statistics.profiles import measure_layers
-from eddymark.statistics.score_definitions import definitions
+from eddymark.statistics.score_definitions import SUBGRID_ACTIVITY, definitions
+from eddymark.statistics.transfer import EnergyBalance, measure_balance
+from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
 WHOLE = Window(-np.inf)
@@ -25,6 +31,12 @@ def everything(grid: Grid, velocity: Tensor) -> xr.Dataset:
     scales = measure_scales(velocity, grid=grid, interval=1.0, window=WHOLE)
     found = measure(velocity, grid=grid, interval=1.0, window=WHOLE, scales=scales, truth=velocity[:, 1:])
     found = found.merge(measure_increments(velocity, grid=grid, interval=1.0, window=WHOLE))
+    forcing = Forcing(type="constant_power", power=1.0, shells=(1,))
+    solver = NavierStokes(grid, viscosity=0.1, forcing=forcing)
+    integration = TimeIntegration("runge_kutta_4", 1.0)
+    simulation = LargeEddySimulation(solver, closure=NoClosure(), integration=integration, interval=0.1)
+    balance = EnergyBalance(solver, simulation)
+    found = found.merge(measure_balance(velocity, balance=balance, interval=1.0, window=WHOLE))
     if grid.dimension == 3:
         layers = measure_layers(velocity, grid=grid, interval=1.0, window=WHOLE, velocity_difference=1.0)
         found = found.merge(layers)
@@ -42,4 +54,4 @@ def test_every_variable_and_every_distance_is_described(
     named = {str(size) for name in found.data_vars for size in found[name].dims} - {"vorticity_bin"}
     assert named <= variables
     distances = {score.statistic for score in definitions(found, with_errors=True) if score.is_distance}
-    assert distances <= scores
+    assert distances | {SUBGRID_ACTIVITY.statistic} <= scores

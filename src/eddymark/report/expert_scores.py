@@ -6,4 +6,6 @@ from eddymark.report.standings import Score
 
 STRUCTURE_FUNCTIONS = Score("structure_function_error", "structure function error", "decades")
 INCREMENT_SKEWNESS = Score("increment_skewness_error", "error of the increments' skewness", "")
+ENERGY_FLUX = Score("energy_flux_error", "energy flux error", "")
+ENSTROPHY_FLUX = Score("enstrophy_flux_error", "enstrophy flux error", "")
 INCREMENT_PDFS = Score("increment_densities_distance", "distance of the increments' PDFs", "")

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import Tensor
 
 from eddymark.config.schema import Flow
+from eddymark.flows.build import build_flow
 from eddymark.grid import Grid
 from eddymark.statistics.increments import measure_increments
 from eddymark.statistics.measure import Scales, Window, measure, measure_errors, measure_scales
 from eddymark.statistics.profiles import measure_layers
+from eddymark.statistics.transfer import EnergyBalance, measure_balance
+from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,15 @@ class Measuring:
         """The statistics of the DNS."""
         return self._measure(self.test, self.dns_window, None)
 
-    def rollouts(self, velocity: Tensor) -> xr.Dataset:
-        """Return the statistics of rollouts `(trajectory, time, component, *grid)`, with their errors."""
-        return self._measure(velocity, self.window, self.dns, truth=self.test[:, 1 : velocity.shape[1]])
+    def rollouts(self, velocity: Tensor, simulation: LargeEddySimulation | None = None) -> xr.Dataset:
+        """Return the statistics of rollouts with their errors.
+
+        Arguments:
+            velocity: `(trajectory, time, component, *grid)`.
+            simulation: the LES that made them, if they are one on this grid: what its model does is measured, too.
+        """
+        truth = self.test[:, 1 : velocity.shape[1]]
+        return self._measure(velocity, self.window, self.dns, truth=truth, simulation=simulation)
 
     def errors(self, prediction: Tensor, truth: Tensor) -> xr.Dataset:
         """Return how states differ from others at equal times (see `measure.measure_errors`)."""
@@ -75,7 +85,12 @@ class Measuring:
         )
 
     def _measure(
-        self, velocity: Tensor, window: Window, dns: xr.Dataset | None, truth: Tensor | None = None
+        self,
+        velocity: Tensor,
+        window: Window,
+        dns: xr.Dataset | None,
+        truth: Tensor | None = None,
+        simulation: LargeEddySimulation | None = None,
     ) -> xr.Dataset:
         grid, interval = self.grid, self.flow.sampling.interval
         statistics = measure(
@@ -96,7 +111,10 @@ class Measuring:
             reference=dns,
             homogeneous_axes=self.averaged_axes,
         )
-        statistics = statistics.merge(increments)
+        solver = build_flow(self.flow).solver(grid, dtype=torch.float64, device=velocity.device)
+        balance = EnergyBalance(solver, simulation)
+        terms = measure_balance(velocity, balance=balance, interval=interval, window=window)
+        statistics = statistics.merge(increments).merge(terms)
         state = self.flow.initial_state
         if state is None or state.mean_flow is None:
             return statistics

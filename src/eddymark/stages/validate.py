@@ -119,7 +119,9 @@ def run(
         scored = statistics.merge(measuring.errors(test[:, 1:], others[:, 1:]))
     else:
         velocity = made.velocity
-        statistics = measuring.rollouts(velocity)
+        # What the model of an LES does is known on the grid of the LES.
+        modelled = built if isinstance(built, LargeEddySimulation) and own == grid else None
+        statistics = measuring.rollouts(velocity, modelled)
         recorded = [RecordedFailure(f.trajectory, f.step * interval, f.cause) for f in made.failures]
         statistics = _with_failures(statistics, dns, flow, recorded).assign_coords(run=("trajectory", runs))
         if constrains:

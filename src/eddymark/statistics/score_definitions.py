@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from eddymark.statistics import increments, profiles, structure
+from eddymark.statistics import increments, profiles, structure, transfer
 from eddymark.statistics.distributions import (
     INCREMENT_BINS,
     VORTICITY_BINS,
@@ -149,6 +150,25 @@ def constraint_scores(prediction: xr.Dataset) -> list[Score]:
     return scores
 
 
+def _flux_scores(reference: xr.Dataset) -> list[Score]:
+    """Return the scores of the energy balance, from what `transfer.measure_balance` gives."""
+    shells = resolved_shells(reference["shell"].values, cutoff=int(reference.attrs["cutoff"]))
+    error = partial(transfer.flux_error, shells=shells)
+    scores = [_distance_score("energy_flux_error", "energy_transfer", error)]
+    if "enstrophy_transfer" in reference:
+        scores.append(_distance_score("enstrophy_flux_error", "enstrophy_transfer", error))
+    return scores
+
+
+SUBGRID_ACTIVITY = Score(
+    "subgrid_activity",
+    "statistics",
+    "1",
+    lambda p, q: transfer.subgrid_activity(p["subgrid_transfer"], p["dissipation_spectrum"]),
+)
+"""Of LES: the share of the model in the dissipation."""
+
+
 def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
     """Return the scores, in the order of the table.
 
@@ -156,9 +176,9 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
     score is the mean over the windows. Distances are: of spectra `spectra.spectrum_error`; of energy and enstrophy
     |ratio to DNS − 1|; of densities the total variation distance; of derivative skewness (3-D), palinstrophy production
     (2-D) and vorticity flatness the absolute difference from DNS; of structure functions and increments over several
-    separations those of `increments`. `divergence` is no distance, but should be as small
-    as that of the DNS. Errors against the DNS trajectory are averaged over the trajectories that have a state at that
-    step; decorrelation times beyond the data count as the end of the data.
+    separations those of `increments`; of fluxes the relative L2 distance. `divergence` is no distance, but should be
+    as small as that of the DNS. Errors against the DNS trajectory are averaged over the trajectories that have a state
+    at that step; decorrelation times beyond the data count as the end of the data.
 
     Arguments:
         reference: statistics of the DNS.
@@ -182,6 +202,8 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
     scores += _structure_scores("vorticity_flatness", structure.vorticity_flatness, moments)
     if "structure_function" in reference:
         scores += _increment_scores()
+    if "energy_transfer" in reference:
+        scores += _flux_scores(reference)
     if "reynolds_stress" in reference:
         scores += _profile_scores()
     return [*scores, _DIVERGENCE, _SURVIVAL]

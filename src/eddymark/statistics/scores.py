@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from eddymark.randomness import generator
 from eddymark.statistics import uncertainty
-from eddymark.statistics.score_definitions import ACTIVITY, TIMES, constraint_scores, definitions
+from eddymark.statistics.score_definitions import (
+    ACTIVITY,
+    SUBGRID_ACTIVITY,
+    TIMES,
+    constraint_scores,
+    definitions,
+)
 
 Array = NDArray[np.float64]
 
@@ -86,6 +92,8 @@ def score_table(
     scores = definitions(reference, with_errors="relative_l2_error" in ours)
     if "constraint_activity" in ours:
         scores.append(ACTIVITY)
+    if "subgrid_transfer" in ours:
+        scores.append(SUBGRID_ACTIVITY)
     scores += constraint_scores(prediction)
     rows: list[list[object]] = []
     for score in scores:

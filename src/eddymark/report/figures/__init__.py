@@ -15,6 +15,7 @@ from eddymark.report.figures import (
     seeds,
     snapshots,
     spectra,
+    transfer,
 )
 from eddymark.report.figures.view import View
 from eddymark.report.style import Figure
@@ -31,6 +32,7 @@ RESULTS: tuple[Callable[[View], Figure], ...] = (
 )
 
 EXPERT: dict[Callable[[View], Figure], str] = {
+    transfer.energy_balance: "energy_transfer",
     increments.structure_functions: "structure_function",
     increments.increment_densities: "increment_densities",
 }
