@@ -13,6 +13,7 @@ import xarray as xr
 
 from eddymark.report.collect import FlowResults, StepperResults, collect
 from eddymark.report.figures import EXPERT, results_of
+from eddymark.report.figures.gradients import gradient_moments, invariant_densities
 from eddymark.report.figures.increments import increment_densities, structure_functions
 from eddymark.report.figures.transfer import energy_balance
 from eddymark.report.figures.view import View
@@ -78,6 +79,28 @@ def test_the_energy_balance_is_drawn_with_what_models_take(flows: tuple[FlowResu
     assert "no_model" not in volume.caption
 
 
+def test_gradients_are_drawn_with_what_a_gaussian_field_has(flows: tuple[FlowResults, ...]) -> None:
+    figure = drawing(gradient_moments, flows[1])
+    for words in ("longitudinal skewness (1)", "transverse flatness (1)", "DNS", "matched_noise (control)"):
+        assert f"<!-- {words} -->" in figure.svg
+    found = re.search(r"skewness is (−[0-9.]+), the flatness of longitudinal derivatives ([0-9.]+)", figure.caption)
+    assert found is not None
+    assert float(found[1].replace("−", "-")) == pytest.approx(-0.4, rel=0.05)
+    assert float(found[2]) == pytest.approx(4, rel=0.05)
+
+
+def test_the_invariants_are_drawn_beside_those_of_dns_in_three_dimensions(flows: tuple[FlowResults, ...]) -> None:
+    plane, volume = flows
+    assert invariant_densities not in results_of(plane)
+    assert invariant_densities in results_of(volume)
+    figure = drawing(invariant_densities, volume)
+    for words in ("sign(R) |R|^(1/3) / s", "sign(Q) |Q|^(1/2) / s", "cnn_hybrid (hybrid)", "matched_noise (control)"):
+        assert f"<!-- {words} -->" in figure.svg
+    share = re.search(r"with Q &lt; 0, DNS has ([0-9]+) %|with Q < 0, DNS has ([0-9]+) %", figure.caption)
+    assert share is not None
+    assert 60 < float(share[1] or share[2]) < 95
+
+
 def test_captions_name_the_closest_with_its_score(flows: tuple[FlowResults, ...]) -> None:
     names = ("structure_function_error", "increment_skewness_error", "increment_densities_distance")
     steppers = list(flows[0].steppers)
@@ -114,7 +137,7 @@ def test_results_stored_without_these_statistics_are_drawn_without_them(flows: t
     partly = with_statistics(
         flows[0], lambda one: one.statistics.drop_vars(names) if one.name == "no_model" else one.statistics
     )
-    for draw in (structure_functions, increment_densities, energy_balance):
+    for draw in (structure_functions, increment_densities, energy_balance, gradient_moments):
         figure = drawing(draw, partly)
         assert "<!-- no_model (LES) -->" not in figure.svg
         assert "<!-- dynamic_smagorinsky (LES) -->" in figure.svg

@@ -8,4 +8,6 @@ STRUCTURE_FUNCTIONS = Score("structure_function_error", "structure function erro
 INCREMENT_SKEWNESS = Score("increment_skewness_error", "error of the increments' skewness", "")
 ENERGY_FLUX = Score("energy_flux_error", "energy flux error", "")
 ENSTROPHY_FLUX = Score("enstrophy_flux_error", "enstrophy flux error", "")
+GRADIENT_FLATNESS = Score("gradient_flatness_error", "error of the gradient's flatness", "")
+INVARIANTS = Score("invariant_distance", "distance of the density of Q and R", "")
 INCREMENT_PDFS = Score("increment_densities_distance", "distance of the increments' PDFs", "")

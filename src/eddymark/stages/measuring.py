@@ -13,6 +13,7 @@ from torch import Tensor
 from eddymark.config.schema import Flow
 from eddymark.flows.build import build_flow
 from eddymark.grid import Grid
+from eddymark.statistics.gradients import measure_gradients
 from eddymark.statistics.increments import measure_increments
 from eddymark.statistics.measure import Scales, Window, measure, measure_errors, measure_scales
 from eddymark.statistics.profiles import measure_layers
@@ -114,7 +115,9 @@ class Measuring:
         solver = build_flow(self.flow).solver(grid, dtype=torch.float64, device=velocity.device)
         balance = EnergyBalance(solver, simulation)
         terms = measure_balance(velocity, balance=balance, interval=interval, window=window)
-        statistics = statistics.merge(increments).merge(terms)
+        gradients = measure_gradients(velocity, grid=grid, interval=interval, window=window, reference=dns)
+        for one in (increments, terms, gradients):
+            statistics = statistics.merge(one)
         state = self.flow.initial_state
         if state is None or state.mean_flow is None:
             return statistics

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from eddymark.statistics import increments, profiles, structure, transfer
+from eddymark.statistics import gradients, increments, profiles, structure, transfer
 from eddymark.statistics.distributions import (
     INCREMENT_BINS,
     VORTICITY_BINS,
@@ -160,6 +160,22 @@ def _flux_scores(reference: xr.Dataset) -> list[Score]:
     return scores
 
 
+def _gradient_scores(reference: xr.Dataset) -> list[Score]:
+    """Return the scores of the velocity gradient, from what `gradients.measure_gradients` gives."""
+    scores = [
+        Score(f"{direction}_gradient_flatness", "statistics", "1", partial(_flatness, direction=index))
+        for index, direction in enumerate(gradients.DIRECTIONS)
+    ]
+    scores.append(_distance_score("gradient_flatness_error", "gradient_moment", gradients.gradient_flatness_error))
+    if "invariant_density" in reference:
+        scores.append(_distance_score("invariant_distance", "invariant_density", gradients.invariant_distance))
+    return scores
+
+
+def _flatness(prediction: Averages, dns: Averages, *, direction: int) -> Array:
+    return np.asarray(gradients.gradient_flatness(prediction["gradient_moment"])[..., direction])
+
+
 SUBGRID_ACTIVITY = Score(
     "subgrid_activity",
     "statistics",
@@ -176,9 +192,10 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
     score is the mean over the windows. Distances are: of spectra `spectra.spectrum_error`; of energy and enstrophy
     |ratio to DNS − 1|; of densities the total variation distance; of derivative skewness (3-D), palinstrophy production
     (2-D) and vorticity flatness the absolute difference from DNS; of structure functions and increments over several
-    separations those of `increments`; of fluxes the relative L2 distance. `divergence` is no distance, but should be
-    as small as that of the DNS. Errors against the DNS trajectory are averaged over the trajectories that have a state
-    at that step; decorrelation times beyond the data count as the end of the data.
+    separations those of `increments`; of fluxes the relative L2 distance; of the velocity gradient those of
+    `gradients`. `divergence` is no distance, but should be as small as that of the DNS. Errors against the DNS
+    trajectory are averaged over the trajectories that have a state at that step; decorrelation times beyond the data
+    count as the end of the data.
 
     Arguments:
         reference: statistics of the DNS.
@@ -204,6 +221,8 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
         scores += _increment_scores()
     if "energy_transfer" in reference:
         scores += _flux_scores(reference)
+    if "gradient_moment" in reference:
+        scores += _gradient_scores(reference)
     if "reynolds_stress" in reference:
         scores += _profile_scores()
     return [*scores, _DIVERGENCE, _SURVIVAL]

@@ -9,6 +9,7 @@ from eddymark.report.figures import (
     accuracy,
     densities,
     evolution,
+    gradients,
     increments,
     layers,
     preparation,
@@ -35,6 +36,8 @@ EXPERT: dict[Callable[[View], Figure], str] = {
     transfer.energy_balance: "energy_transfer",
     increments.structure_functions: "structure_function",
     increments.increment_densities: "increment_densities",
+    gradients.gradient_moments: "gradient_moment",
+    gradients.invariant_densities: "invariant_density",
 }
 """Figures of statistics for experts, after the densities, and the statistic which a flow needs to have for them."""
 
