@@ -1,0 +1,1 @@
+"""Incompressible flow between two plane walls: Fourier modes along them, Stokes modes between them."""
