@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eddymark.grid import Grid, SpectralSpace
-from eddymark.statistics.balance import enstrophy, kinetic_energy, relative_divergence
+from eddymark.statistics.balance import enstrophy, kinetic_energy, mean_flow_energy, relative_divergence
 
 
 def test_energy_and_enstrophy_of_a_taylor_green_vortex_on_a_mean_flow(square: Grid) -> None:
@@ -14,6 +14,7 @@ def test_energy_and_enstrophy_of_a_taylor_green_vortex_on_a_mean_flow(square: Gr
     spectrum = space.to_spectral(velocity)
     # ω = 2 sin x sin y.
     assert kinetic_energy(spectrum, space=space).item() == pytest.approx(0.25 + 2)
+    assert mean_flow_energy(spectrum, space=space).item() == pytest.approx(2)
     assert enstrophy(spectrum, space=space).item() == pytest.approx(0.5)
     assert relative_divergence(spectrum, space=space).item() == pytest.approx(0, abs=1e-14)
 

@@ -13,6 +13,7 @@ def judge(energy: list[list[float]], enstrophy: list[list[float]] | None = None,
     arguments = {
         "time": TIME,
         "kinetic_energy": 3.0 * kinetic_energy,
+        "mean_flow_energy": np.zeros_like(kinetic_energy),
         "enstrophy": 5.0 * (np.ones_like(kinetic_energy) if enstrophy is None else np.array(enstrophy)),
         "mean_kinetic_energy": 3.0,
         "mean_enstrophy": 5.0,
@@ -86,3 +87,22 @@ def test_a_recorded_failure_counts_unless_the_rollout_had_failed_before() -> Non
     )
     np.testing.assert_array_equal(times, [1.0, 0.5, nan])
     assert causes == ["not finite", "kinetic energy above 2 × DNS mean", ""]
+
+
+def test_a_failure_by_a_mean_flow_that_the_equations_do_not_make_says_so() -> None:
+    """Energy 2.4 × that of the DNS: gained by the mean flow; there from the start; half gained, which is not enough."""
+    energy = [[1.0, 1, 1, 2.4, 2.4, 2.4, 2.4]] * 3
+    gained = [[0.0, 0, 0, 1.4, 1.4, 1.4, 1.4], [1.4] * 7, [0.0, 0, 0, 0.3, 0.3, 0.3, 0.3]]
+    times, causes = judge(energy, mean_flow_energy=3.0 * np.array(gained))
+    np.testing.assert_array_equal(times, [1.5, 1.5, 1.5])
+    words = "kinetic energy above 2 × DNS mean"
+    assert causes == [f"{words} by the mean flow", words, words]
+
+
+def test_the_mean_flow_is_averaged_over_the_same_time_as_the_energy() -> None:
+    """Running means over three states: 2.23 of the energy, of which the mean flow has gained 0.2, not 0.6."""
+    energy = [[1.0, 1, 1, 1, 1.9, 2.2, 2.6]]
+    _, causes = judge(energy, mean_flow_energy=3.0 * np.array([[0.0, 0, 0, 0, 0, 0, 0.6]]), average=1.5)
+    assert causes == ["kinetic energy above 2 × DNS mean"]
+    _, causes = judge(energy, mean_flow_energy=3.0 * np.array([[0.0, 0, 0, 0, 0, 0.1, 0.7]]), average=1.5)
+    assert causes == ["kinetic energy above 2 × DNS mean by the mean flow"]

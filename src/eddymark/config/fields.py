@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -40,13 +40,14 @@ def _numbers(value: Any) -> Any:
 def _parts(value: Any) -> Any:
     """Read true and false where a list of parts of the known physics may stand, and one word as a list of one."""
     if isinstance(value, bool):
-        return ("viscosity", "forcing", "incompressibility") if value else ()
+        return KNOWN_PARTS if value else ()
     return _several(value)
 
 
 Length = Annotated[float, BeforeValidator(_length), Field(gt=0, le=1e12)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_several)]
 KnownPart = Literal["viscosity", "forcing", "incompressibility", "momentum"]
+KNOWN_PARTS: tuple[KnownPart, ...] = get_args(KnownPart)
 KnownPhysics = Annotated[tuple[KnownPart, ...], BeforeValidator(_parts)]
 Numbers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_numbers)]
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from eddymark.config.closure import Closure as Closure
 from eddymark.config.constraints import Constraint
-from eddymark.config.fields import KnownPhysics, Length, Model, NonNegative, Positive, PositiveInteger
+from eddymark.config.fields import KNOWN_PARTS, KnownPhysics, Length, Model, NonNegative, Positive, PositiveInteger
 from eddymark.config.flow_types import FLOW_TYPES
 from eddymark.config.source import Source
 from eddymark.config.training import Augmentation, Objective, Parallel, Schedule
@@ -174,7 +174,7 @@ class Surrogate(Model):
     """surrogate: number of outputs that one call of the operator gives."""
     boosts: str | None = None
     """surrogate and hybrid: another one of the flow, whose network is kept; this one is fitted to what that leaves."""
-    known_physics: KnownPhysics = ("viscosity", "forcing", "incompressibility")
+    known_physics: KnownPhysics = KNOWN_PARTS
     """surrogate: parts of the physics that are exact, the network learns the rest; true: the default, false: none."""
     constraints: tuple[Constraint, ...] = ()
     """surrogate and hybrid: what acts on each output and comes from the training data, in this order."""

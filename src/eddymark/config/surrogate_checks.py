@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eddymark.config.fields import Model
+from eddymark.config.fields import KNOWN_PARTS, Model
 from eddymark.config.findings import Problem, show, unknown_name
 from eddymark.config.schema import Flow, Surrogate
 from eddymark.config.steppers import boosted_models, learns_closure
@@ -16,7 +16,7 @@ _OF_SURROGATES = {
     "history": "a fitted closure sees the present state",
     "output": "only kind surrogate has a choice",
     "bundle": "only kind surrogate gives several outputs at once",
-    "known_physics": "the solver of the others is all they know, but for momentum in a hybrid",
+    "known_physics": "the solver of the others is all they know; a hybrid may leave out momentum",
 }
 """Options which only kind surrogate has, or a hybrid within limits, and why."""
 
@@ -83,10 +83,10 @@ def _check_learned_closure(path: Path, surrogate: Surrogate) -> Iterator[Problem
 
 
 def _is_of_hybrid(key: str, surrogate: Surrogate) -> bool:
-    """Return whether a hybrid has an option which else only kind surrogate has: a history, or an exact mean flow."""
-    parts = (*Surrogate.model_fields["known_physics"].default, "momentum")
-    momentum = key == "known_physics" and sorted(surrogate.known_physics) == sorted(parts)
-    return surrogate.kind == "hybrid" and (momentum or key == "history")
+    """Return whether a hybrid has an option which else only kind surrogate has: a history, or no exact mean flow."""
+    left_out = set(KNOWN_PARTS) - set(surrogate.known_physics)
+    free = key == "known_physics" and left_out <= {"momentum"}
+    return surrogate.kind == "hybrid" and (free or key == "history")
 
 
 def _highest_shell(flow: Flow) -> int | None:

@@ -222,6 +222,7 @@ def _with_failures(
         time=statistics["time"].to_numpy(),
         kinetic_energy=statistics["kinetic_energy"].to_numpy(),
         enstrophy=statistics["enstrophy"].to_numpy(),
+        mean_flow_energy=statistics["mean_flow_energy"].to_numpy(),
         mean_kinetic_energy=energy,
         mean_enstrophy=enstrophy,
         energy_range=rule.energy,

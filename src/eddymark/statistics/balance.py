@@ -1,4 +1,4 @@
-"""Volume averages of single states: kinetic energy, enstrophy, divergence."""
+"""Volume averages of single states: kinetic energy, that of the mean flow, enstrophy, divergence."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def kinetic_energy(spectrum: Tensor, *, space: SpectralSpace) -> Tensor:
         `(...,)`.
     """
     return 0.5 * _mean_square(spectrum, space)
+
+
+def mean_flow_energy(spectrum: Tensor, *, space: SpectralSpace) -> Tensor:
+    """Return the kinetic energy of the mean flow, ½⟨u_i⟩⟨u_i⟩; arguments and shapes as for `kinetic_energy`."""
+    return 0.5 * spectrum.flatten(-space.grid.dimension)[..., 0].abs().square().sum(dim=-1)
 
 
 def enstrophy(spectrum: Tensor, *, space: SpectralSpace) -> Tensor:

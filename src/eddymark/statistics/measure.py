@@ -112,7 +112,8 @@ def measure(
         averaged_axes: see `errors.vorticity_correlation`.
 
     Returns:
-        variables, each with dimension `trajectory`: `kinetic_energy`, `enstrophy`, `divergence` over `time`;
+        variables, each with dimension `trajectory`: `kinetic_energy`, `mean_flow_energy` (of the mode k = 0),
+        `enstrophy`, `divergence` over `time`;
         `relative_l2_error`, `vorticity_correlation` over `lead_time`; `decorrelation_time` (NaN: longer than
         the data); and, with dimension `window`, time averages over each part of the window: `mean_kinetic_energy`,
         `mean_enstrophy`, `mean_divergence`, `energy_spectrum` over `shell`, `vorticity_density` and
@@ -236,6 +237,7 @@ def _balance(velocity: Tensor, space: SpectralSpace) -> dict[str, NDArray[np.flo
     for part in chunks(velocity):
         spectrum = space.to_spectral(part)
         parts["kinetic_energy"].append(balance.kinetic_energy(spectrum, space=space))
+        parts["mean_flow_energy"].append(balance.mean_flow_energy(spectrum, space=space))
         parts["enstrophy"].append(balance.enstrophy(spectrum, space=space))
         parts["divergence"].append(balance.relative_divergence(spectrum, space=space))
     return {name: torch.cat(values, dim=1).cpu().numpy() for name, values in parts.items()}

@@ -43,6 +43,7 @@ def survival(
     time: Array,
     kinetic_energy: Array,
     enstrophy: Array,
+    mean_flow_energy: Array,
     mean_kinetic_energy: Array,
     mean_enstrophy: Array,
     energy_range: tuple[float, float],
@@ -53,11 +54,14 @@ def survival(
     """Return when each trajectory failed first and why.
 
     A trajectory fails when the running mean of energy or enstrophy, divided by the DNS mean, leaves its
-    range, or when its rollout recorded a failure. The initial state is not tested.
+    range, or when its rollout recorded a failure. The initial state is not tested. The equations conserve the mean
+    flow, or damp it: where the energy would be in its range without what the mean flow has gained since the start, the
+    cause says so.
 
     Arguments:
         time: turnover times, `(time,)`, the initial state first.
         kinetic_energy, enstrophy: `(trajectory, time)`, NaN after a recorded failure.
+        mean_flow_energy: the part of the kinetic energy in the mode k = 0, same shape.
         mean_kinetic_energy, mean_enstrophy: means of the DNS, or its ensemble means at the same times, `(time,)`.
         energy_range, enstrophy_range: lowest and highest multiple of the DNS mean.
         average: length of the running mean, turnover times.
@@ -73,13 +77,19 @@ def survival(
         ("enstrophy", enstrophy / mean_enstrophy, enstrophy_range),
     ]
     failures = list(recorded)
+    gained = (mean_flow_energy - mean_flow_energy[:, :1]) / mean_kinetic_energy
+    mean_gained = running_mean(1 + gained[:, 1:], samples=samples) - 1
     for name, ratio, (lowest, highest) in tests:
         mean = running_mean(ratio[:, 1:], samples=samples)
         for word, outside in (("below", mean < lowest), ("above", mean > highest)):
             limit = lowest if word == "below" else highest
             for trajectory in np.flatnonzero(outside.any(axis=1)):
-                first = float(time[1 + outside[trajectory].argmax()])
-                failures.append(RecordedFailure(int(trajectory), first, f"{name} {word} {limit:g} × DNS mean"))
+                first = int(outside[trajectory].argmax())
+                cause = f"{name} {word} {limit:g} × DNS mean"
+                if (name, word) == ("kinetic energy", "above"):
+                    without = mean[trajectory, first] - mean_gained[trajectory, first]
+                    cause += " by the mean flow" if without <= highest else ""
+                failures.append(RecordedFailure(int(trajectory), float(time[1 + first]), cause))
     times = np.full(len(kinetic_energy), np.nan)
     causes = [""] * len(kinetic_energy)
     for failure in sorted(failures, key=lambda failure: failure.time, reverse=True):

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from eddymark.config.fields import KnownPart
+from eddymark.config.fields import KNOWN_PARTS, KnownPart
 from eddymark.solvers.periodic import NavierStokes
-
-ALL_BUT_MOMENTUM: tuple[KnownPart, ...] = ("viscosity", "forcing", "incompressibility")
 
 
 class KnownPhysics:
@@ -37,7 +35,7 @@ class KnownPhysics:
     Respect Conservation Laws, ICML (ProbConserv; there variances are predicted and laws may have noise).
     """
 
-    def __init__(self, solver: NavierStokes, interval: float, parts: Iterable[KnownPart] = ALL_BUT_MOMENTUM) -> None:
+    def __init__(self, solver: NavierStokes, interval: float, parts: Iterable[KnownPart] = KNOWN_PARTS) -> None:
         self.solver = solver
         self.space = solver.space
         self.interval = interval
