@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -48,15 +49,28 @@ def tables(results: Path) -> Iterator[str]:
     for file in sorted(folder.glob("*-comparison.csv")):
         flow = file.name.removesuffix("-comparison.csv")
         changes = folder / f"{flow}-changes.csv"
-        table = _changes(changes, flow) if changes.exists() else _comparison(file)
+        table = _changes(changes, flow) if changes.exists() else _comparison(file, folder / f"{flow}-failures.csv")
         yield f"## {flow_title(flow)}\n\n{table}"
 
 
-def _comparison(file: Path) -> str:
+def _comparison(file: Path, failures: Path) -> str:
     rows = _records(file)
     columns = [next((name for name in rows[0] if name.startswith(column)), None) for column in COMPARED]
     present = [column for column in columns if column is not None]
-    return markdown_table(present, [[row[column] for column in present] for row in rows])
+    causes = _causes(failures)
+    cells = [[*(row[column] for column in present), causes.get(row["stepper"], "")] for row in rows]
+    return markdown_table((*present, "Failed by"), cells)
+
+
+def _causes(failures: Path) -> dict[str, str]:
+    """Return how many rollouts of each stepper failed by what, the most frequent cause first."""
+    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in _records(failures):
+        counted[row["stepper"]][row["cause"].replace(" × DNS mean", "")] += 1
+    return {
+        stepper: ", ".join(f"{count} {cause}" for cause, count in causes.most_common())
+        for stepper, causes in counted.items()
+    }
 
 
 def _changes(file: Path, flow: str) -> str:

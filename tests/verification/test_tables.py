@@ -40,12 +40,19 @@ def test_each_change_is_a_row_with_what_it_did(tmp_path: Path) -> None:
 def test_steppers_are_compared_where_no_model_is_a_change_of_another(tmp_path: Path) -> None:
     folder = tmp_path / "report" / "tables"
     folder.mkdir(parents=True)
-    (folder / "kolmogorov-comparison.csv").write_text(COMPARISON, encoding="utf-8")
+    (folder / "kolmogorov-comparison.csv").write_text(MODELS, encoding="utf-8")
+    above, below = "kinetic energy above 2 × DNS mean by the mean flow", "enstrophy below 0.5 × DNS mean"
+    causes = [("unroll", below), ("bare", above), ("bare", below), ("unroll", above), ("bare", above)]
+    failures = "".join(f"{stepper},1,{cause}\n" for stepper, cause in causes)
+    (folder / "kolmogorov-failures.csv").write_text(f"stepper,time,cause\n{failures}", encoding="utf-8")
     (table,) = tables(tmp_path)
+    flow, small = "kinetic energy above 2 by the mean flow", "enstrophy below 0.5"
     assert table.splitlines()[2:] == [
-        "| stepper | Survived [rollouts] | Cost, batch [s] |",
-        "| --- | --- | --- |",
-        "| bare | 2/8 | 0.1 |",
+        "| stepper | Survived [rollouts] | Cost, batch [s] | Failed by |",
+        "| --- | --- | --- | --- |",
+        f"| bare | 2/8 | 0.1 | 2 {flow}, 1 {small} |",
+        "| noise | 6/8 (3.1) | 0.1 |  |",
+        f"| unroll | 6/8 (4.2) | 0.1 | 1 {small}, 1 {flow} |",
     ]
 
 
