@@ -146,15 +146,15 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
         ),
         (
             HYBRID,
-            LEARNED | {"known_physics": ["viscosity", "forcing", "incompressibility", "momentum"]},
-            "known_physics: expected ['viscosity', 'forcing', 'incompressibility'] with closure learned (no stress "
-            "changes the mean flow), found ['viscosity', 'forcing', 'incompressibility', 'momentum']",
+            LEARNED | {"known_physics": ["viscosity", "forcing", "incompressibility"]},
+            "known_physics: expected ['viscosity', 'forcing', 'incompressibility', 'momentum'] with closure learned "
+            "(no stress changes the mean flow), found ['viscosity', 'forcing', 'incompressibility']",
         ),
         (
             HYBRID,
             LEARNED | {"known_physics": False},
-            "known_physics: expected ['viscosity', 'forcing', 'incompressibility'] with kind hybrid (the solver of the "
-            "others is all they know, but for momentum in a hybrid), found []",
+            "known_physics: expected ['viscosity', 'forcing', 'incompressibility', 'momentum'] with kind hybrid (the "
+            "solver of the others is all they know; a hybrid may leave out momentum), found []",
         ),
         (
             HYBRID,
