@@ -89,7 +89,7 @@ def test_what_boosts_another_surrogate_counts_both(config: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("known", "words"),
     [
-        (True, "; exact: viscosity, forcing, incompressibility"),
+        (True, "; exact: viscosity, forcing, incompressibility, momentum"),
         (["incompressibility", "momentum"], "; exact: incompressibility, momentum"),
         (False, ""),
     ],
