@@ -181,7 +181,9 @@ def _tendencies(objective: Objective, stage: CurriculumStage) -> int:
 def trial_equations(flow: Flow, objective: Objective, windows: Tensor) -> Equations | None:
     """Return the equations that an objective asks for, if it does, for windows `(n, time, d, *grid)`."""
     chosen = objective.equations
-    return None if chosen is None else build_equations(flow, chosen, dtype=windows.dtype, device=windows.device)
+    if chosen is None:
+        return None
+    return build_equations(flow, chosen, dtype=windows.dtype, device=windows.device, known=windows[0])
 
 
 def shortest_rollout(objective: Objective) -> int:

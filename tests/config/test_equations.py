@@ -17,6 +17,7 @@ FNO = "surrogates/fno.yaml"
 HYBRID = "surrogates/hybrid.yaml"
 FLOW = "flows/kolmogorov.yaml"
 EQUATIONS = "objective.equations"
+SMAGORINSKY = {"closure": {"type": "smagorinsky"}}
 UNROLLED = {"objective.curriculum": [{"start": 0, "unroll": 4}]}
 
 
@@ -111,6 +112,31 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Flow:
         ),
         (
             FNO,
+            {EQUATIONS: {"closure": {"type": "dynamic_smagorinsky"}, "learned_constant": {}}} | UNROLLED,
+            "objective.equations.learned_constant: expected nothing, or a closure with a constant to learn "
+            "(smagorinsky, wale, vreman, sigma, leith), found one with closure dynamic_smagorinsky",
+        ),
+        (
+            FNO,
+            {EQUATIONS: SMAGORINSKY | {"learned_constant": {"trajectory": 4}}} | UNROLLED,
+            "objective.equations.learned_constant.trajectory: expected the number of a training trajectory, 0 … 3, "
+            "found 4",
+        ),
+        (
+            FNO,
+            {EQUATIONS: SMAGORINSKY | {"learned_constant": {}}, "parallel": {"strategy": "fsdp", "devices": 2}}
+            | UNROLLED,
+            "objective.equations.learned_constant: expected nothing with strategy fsdp (each process would learn a "
+            "constant of its own), found one",
+        ),
+        (
+            "surrogates/fitted_viscosity.yaml",
+            {"solver.closure": {"type": "smagorinsky"}},
+            "solver.closure.type: expected a closure with constants to fit (fitted_spectral_viscosity), found "
+            "'smagorinsky'",
+        ),
+        (
+            FNO,
             {"schedule.select_by": "residual"},
             "schedule.select_by: expected error or spectrum without objective.equations (whose residual would select "
             "the weights), found 'residual'",
@@ -147,6 +173,7 @@ def test_held_shells_are_seen_by_solver_steps_only() -> None:
         {EQUATIONS: {"divergence_weight": 2}, "known_physics": ["viscosity"], "schedule.select_by": "residual"}
         | UNROLLED,
         {EQUATIONS: {"form": "integral", "steps": 3, "norm_order": -1}},
+        {EQUATIONS: SMAGORINSKY | {"learned_constant": {"trajectory": 3, "learning_rate": 0.01}}} | UNROLLED,
         {EQUATIONS: {"order": 4, "ends": False}, "bundle": 4} | UNROLLED,
     ],
 )

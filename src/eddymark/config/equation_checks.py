@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from eddymark.config.equations import Equations
 from eddymark.config.findings import Problem, show
+from eddymark.config.names import LEARNED_CONSTANTS
 from eddymark.config.schema import Flow, Surrogate
 
 Path = tuple[str | int, ...]
@@ -39,6 +40,7 @@ def check_equations(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
             yield Problem((*where, key), expected, show(value))
     yield from _check_outputs(path, surrogate, equations, flow)
     yield from _check_states(path, surrogate, equations)
+    yield from _check_learned_constant((*where, "learned_constant"), surrogate, equations, flow)
 
 
 def _check_outputs(path: Path, surrogate: Surrogate, equations: Equations, flow: Flow) -> Iterator[Problem]:
@@ -71,3 +73,18 @@ def _check_states(path: Path, surrogate: Surrogate, equations: Equations) -> Ite
         expected = "0.0 for a model which is incompressible by itself"
         where = (*path, "objective", "equations", "divergence_weight")
         yield Problem(where, expected, show(equations.divergence_weight))
+
+
+def _check_learned_constant(path: Path, surrogate: Surrogate, equations: Equations, flow: Flow) -> Iterator[Problem]:
+    learned = equations.learned_constant
+    if learned is None:
+        return
+    if equations.closure.type not in LEARNED_CONSTANTS:
+        expected = f"nothing, or a closure with a constant to learn ({', '.join(LEARNED_CONSTANTS)})"
+        yield Problem(path, expected, f"one with closure {equations.closure.type}")
+    known = flow.trajectories("train")
+    if learned.trajectory >= known > 0:
+        expected = f"the number of a training trajectory, 0 … {known - 1}"
+        yield Problem((*path, "trajectory"), expected, show(learned.trajectory))
+    if surrogate.parallel.strategy == "fsdp":
+        yield Problem(path, "nothing with strategy fsdp (each process would learn a constant of its own)", "one")

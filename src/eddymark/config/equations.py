@@ -10,6 +10,15 @@ from eddymark.config.closure import Closure
 from eddymark.config.fields import Model, NonNegative, Positive
 
 
+class LearnedConstant(Model):
+    """The constant of the closure is a parameter: it is fitted to a known trajectory while the model is trained."""
+
+    learning_rate: Positive = 1e-3
+    """Its largest one; it rises and falls like that of the model."""
+    trajectory: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """Number of the known trajectory among those of the training data, counted from 0."""
+
+
 class Equations(Model):
     """Training minimises the residual of the equations: initial states are all that it needs of a DNS."""
 
@@ -27,5 +36,6 @@ class Equations(Model):
     """Order of the Sobolev norm of the residual: 0 is the mean square, -1 the norm H^-1."""
     closure: Closure = Closure()
     """Subgrid-scale model of the equations."""
+    learned_constant: LearnedConstant | None = None
     divergence_weight: NonNegative = 0.0
     """Weight of the relative divergence, for a model which is not incompressible by itself."""

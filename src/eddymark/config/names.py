@@ -17,6 +17,15 @@ from eddymark.operators import OPERATORS
 TRAINED_CLOSURES = ("fitted_spectral_viscosity",)
 """Closures whose constants are fitted in training."""
 
+LEARNED_CONSTANTS = {
+    "smagorinsky": "smagorinsky_constant",
+    "wale": "wale_constant",
+    "vreman": "vreman_constant",
+    "sigma": "sigma_constant",
+    "leith": "leith_constant",
+}
+"""Closures with a constant which can be learned from the residual of the equations, and its name."""
+
 _LONGEST_NAME = 60
 """Names of a flow, a model and a seed together name a folder, which may have 255 letters."""
 

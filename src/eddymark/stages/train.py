@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from eddymark import __version__
+from eddymark.closures.learned_constant import LearnedConstant
 from eddymark.config.schema import Experiment
 from eddymark.config.schema import Flow as FlowConfiguration
 from eddymark.config.training import Objective
@@ -95,7 +96,7 @@ def run(
     )
     lead_times = surrogate.objective.lead_times or 1
     scaled = windows.spread(stepper.history + lead_times, most=SCALE_WINDOWS).to(device)
-    equations = _equations(flow, surrogate.objective, data, dtype=dtype, device=device)
+    equations = _equations(flow, surrogate.objective, windows, data, dtype=dtype, device=device)
     if equations is not None and not surrogate.objective.compares:
         # Nothing is to be known of the DNS but initial states, nor by how much it changes from output to output.
         with torch.no_grad():
@@ -169,11 +170,13 @@ def run(
     }
     if equations is not None:
         description["residual_floor"] = training.history[-1].residual_floor
+        if isinstance(equations.closure, LearnedConstant):
+            description["closure_constant"] = {equations.closure.name: training.history[-1].closure_constant}
     (output / "model.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 def _equations(
-    flow: Flow, objective: Objective, data: Data, *, dtype: torch.dtype, device: torch.device
+    flow: Flow, objective: Objective, windows: Windows, data: Data, *, dtype: torch.dtype, device: torch.device
 ) -> Equations | None:
     """Return the equations that an objective asks for, if it does.
 
@@ -183,7 +186,9 @@ def _equations(
     configuration = objective.equations
     if configuration is None:
         return None
-    equations = build_equations(flow, configuration, dtype=dtype, device=device)
+    learned = configuration.learned_constant
+    known = None if learned is None else windows.read(learned.trajectory, windows.times).to(device)
+    equations = build_equations(flow, configuration, dtype=dtype, device=device, known=known)
     states = data.rollouts[:, data.batches.history - 1 :].to(device)
     with torch.no_grad():
         floors = torch.cat([equations(window) for window in states.split(1)])

@@ -1,13 +1,18 @@
-"""The residual of the equations as a loss."""
+"""The residual of the equations as a loss, and a constant of their closure that is learned from it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from eddymark.closures.base import Closure
 from eddymark.closures.build import build_closure
+from eddymark.closures.learned_constant import LearnedConstant
 from eddymark.config.equations import Equations as EquationsConfiguration
+from eddymark.config.names import LEARNED_CONSTANTS
 from eddymark.filters import filter_width
 from eddymark.flows.base import Flow
 from eddymark.solvers.norms import divergence_square, gradient_square, mean_square, sobolev_square
@@ -25,11 +30,15 @@ class Equations(nn.Module):
     residual makes of the state in an interval is measured as the error of a step is. The norm is a Sobolev norm
     (`eddymark.solvers.norms`). Of a model whose outputs are compared with no DNS, all that is known is u(t₀).
 
+    With a known trajectory, the closure's constant is a parameter. It is learned from the residual of that trajectory
+    alone: a model could make its own residual small by changing the equations, too.
+
     Arguments:
         solver: the equations on the grid of the states.
-        closure: their subgrid-scale model.
+        closure: their subgrid-scale model, of class `LearnedConstant` if its constant is learned.
         interval: T, flow units.
         configuration: form, norm and weights.
+        known: the known trajectory, `(time, d, *grid)`.
 
     Source: Zhao, Li, Fan, Wang, Yang & Wang (2025), J. Comput. Phys. 537, 114125 (LESnets): mean square of the
     differential residual; here relative, with the equations at both ends of the window, and u(t₀) given.
@@ -42,12 +51,19 @@ class Equations(nn.Module):
         closure: Closure,
         interval: float,
         configuration: EquationsConfiguration,
+        known: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.solver = solver
         self.closure = closure
         self.interval = interval
         self.configuration = configuration
+        self.known = known
+
+    @property
+    def constant(self) -> nn.Parameter | None:
+        """The constant of the closure, a scalar, if it is learned."""
+        return self.closure.value if isinstance(self.closure, LearnedConstant) else None
 
     def residual(self, states: Tensor) -> Tensor:
         """Return R of states `(batch, time, d, *grid)`, `(batch, fewer times, d, *grid)`."""
@@ -66,6 +82,10 @@ class Equations(nn.Module):
         Arguments:
             states: u, `(batch, time, d, *grid)`, one output interval apart.
         """
+        with self._held():
+            return self._relative(states)
+
+    def _relative(self, states: Tensor) -> Tensor:
         first = states[:, :1].detach()
         size = (self._square(self.residual(states)).mean(dim=1) / self._square(first)[:, 0]).clamp_min(_TINY)
         relative = self.interval * size.sqrt()
@@ -88,6 +108,30 @@ class Equations(nn.Module):
         """Return the weighted mean of r over a batch of windows `(batch, time, d, *grid)`."""
         relative: Tensor = self(states)
         return self.configuration.weight * relative.mean()
+
+    def loss_of_constant(self, times: int) -> Tensor:
+        """Return r of a random window of the known trajectory; it alone has a gradient of the closure's constant.
+
+        Arguments:
+            times: number of states in the window.
+        """
+        assert self.known is not None
+        start = int(torch.randint(len(self.known) - times + 1, ()))
+        return self._relative(self.known[None, start : start + times]).mean()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Give the constant no gradient of what is computed within."""
+        constant = self.constant
+        if constant is None:
+            yield
+            return
+        # Not a copy without gradient: parallel training has to know the parameter from the start.
+        constant.requires_grad_(False)
+        try:
+            yield
+        finally:
+            constant.requires_grad_(True)
 
     def compared(self, made: Tensor, truth: Tensor) -> Tensor:
         """Return r of what a model made and, as its floor, r of the filtered DNS, `(batch, 2)`.
@@ -129,6 +173,7 @@ def build_equations(
     *,
     dtype: torch.dtype,
     device: torch.device | str,
+    known: Tensor | None = None,
 ) -> Equations:
     """Return the equations which a training asks for.
 
@@ -136,6 +181,7 @@ def build_equations(
         flow: the flow.
         configuration: the section of the objective.
         dtype, device: of the states.
+        known: the known trajectory if a constant is learned, `(time, d, *grid)`.
     """
     solver = flow.solver(flow.coarse_grid, dtype=dtype, device=device)
     closure = build_closure(
@@ -144,5 +190,8 @@ def build_equations(
         filter_width=filter_width(solver.grid),
         viscosity=flow.configuration.viscosity,
     )
+    if configuration.learned_constant is not None:
+        name = LEARNED_CONSTANTS[configuration.closure.type]
+        closure = LearnedConstant(closure, name, dtype=dtype, device=device)
     interval = flow.configuration.interval
-    return Equations(solver, closure=closure, interval=interval, configuration=configuration)
+    return Equations(solver, closure=closure, interval=interval, configuration=configuration, known=known)

@@ -21,6 +21,7 @@ class Progress:
             data; None unless weights are selected by it.
         residual: mean relative residual of the objective's equations in the validation rollouts; None without such.
         residual_floor: that of the validation data, the filtered DNS.
+        closure_constant: of the closure in the equations if it is learned, else None.
     """
 
     epoch: int
@@ -33,3 +34,4 @@ class Progress:
     spectrum_error: float | None = None
     residual: float | None = None
     residual_floor: float | None = None
+    closure_constant: float | None = None

@@ -123,6 +123,8 @@ class Training(lightning.LightningModule):
             self.stepper, window, stage=stage, objective=self.objective, space=self.space, equations=self.equations
         )
         self._losses.append(loss.detach())
+        if self.equations is not None and self.equations.constant is not None:
+            loss = loss + self.equations.loss_of_constant(stage.unroll + 1)
         return loss
 
     def configure_gradient_clipping(
@@ -260,7 +262,9 @@ class Training(lightning.LightningModule):
         if self.equations is None:
             return {}
         residual, floor = torch.cat(self._residuals).unbind(1)
-        return {"residual": self._mean(residual), "residual_floor": self._mean(floor)}
+        constant = self.equations.constant
+        learned = {} if constant is None else {"closure_constant": float(constant.detach())}
+        return {"residual": self._mean(residual), "residual_floor": self._mean(floor)} | learned
 
     def _mean(self, values: Tensor) -> float:
         """Return the mean over the values of all processes, equal in all of them."""
@@ -276,6 +280,7 @@ class Training(lightning.LightningModule):
         groups = [
             {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": self.schedule.weight_decay},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+            *self._group_of_constant(),
         ]
         optimiser = torch.optim.AdamW(
             [group for group in groups if group["params"]],
@@ -286,6 +291,15 @@ class Training(lightning.LightningModule):
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _group_of_constant(self) -> list[dict[str, Any]]:
+        """Return the optimiser's options of the constant of the equations' closure, if it is learned."""
+        equations = self.equations
+        if equations is None or equations.constant is None:
+            return []
+        learned = equations.configuration.learned_constant
+        assert learned is not None
+        return [{"params": [equations.constant], "lr": learned.learning_rate, "weight_decay": 0.0}]
 
     def _rate(self, step: int) -> float:
         """Learning rate of a step (counted from 0) as a fraction of the highest."""

@@ -22,6 +22,7 @@ CURVES = {
     "training_loss": "training loss (1)",
     "validation_error": "error of validation rollouts (1)",
     "residual": "residual of the equations (1)",
+    "closure_constant": "learned constant of the closure (1)",
 }
 """Columns of the history of a training which are drawn, and their titles."""
 
@@ -55,8 +56,9 @@ def training_curves(view: View) -> Figure:
                 floor = history["residual_floor"].to_numpy(dtype=float)
                 axes.plot(steps[keep], floor[keep], color=style.colour, linewidth=0.8, linestyle=(0, (1, 1.2)))
     for axes, title in zip(grid, panels.values(), strict=False):
-        axes.set_yscale("log")
-        readable_decades(axes.yaxis)
+        if title != CURVES["closure_constant"]:
+            axes.set_yscale("log")
+            readable_decades(axes.yaxis)
         axes.set_xlabel("optimiser steps")
         axes.set_ylabel(title)
         axes.set_xlim(0, None)
@@ -92,9 +94,15 @@ def _of_equations(view: View) -> str:
         for item in asked
         for last in [item.history.iloc[-1]]
     ]
+    constants = [
+        f"{item.name} {key} {number(value)}"
+        for item in asked
+        for key, value in item.model.get("closure_constant", {}).items()
+    ]
     return (
         " Dotted: the same residual of the filtered DNS, which does not solve the equations of a coarse grid exactly; "
         f"at the end: {enumeration(ends[:LINES])}."
+        + (f" Learned from a known trajectory: {enumeration(constants[:LINES])}." if constants else "")
     )
 
 
