@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from tests.report.fakes import TRAJECTORIES, Fake
+from tests.report.fakes import INTERVAL, TRAJECTORIES, Fake
 
 SEPARATIONS = np.array([1, 2, 3, 4, 6, 8]) * 2 * np.pi / 16
 DENSITY_SEPARATIONS = SEPARATIONS[[0, 3, 5]]
@@ -31,7 +31,12 @@ def expert_statistics(
 ) -> xr.Dataset:
     """Return statistics of a stepper, NaN for the trajectories that are not alive."""
     found = increments(fake, random).merge(energy_balance(fake, dimensions)).merge(gradients(fake, random, dimensions))
-    for name, variable in found.items():
+    found = found.merge(correlations(fake, random))
+    if windows == 1:
+        found = found.assign(autocovariance=found["autocovariance"].where(xr.DataArray(alive, dims="trajectory")))
+    else:
+        found = found.drop_vars(["autocovariance", "lag"])
+    for name, variable in found.drop_vars("autocovariance", errors="ignore").items():
         repeated = variable.expand_dims(window=windows, axis=1)
         found[name] = repeated.where(xr.DataArray(alive, dims="trajectory"))
     return found
@@ -46,8 +51,8 @@ def energy_balance(fake: Fake, dimensions: int) -> xr.Dataset:
     terms = {"energy_transfer": transfer, "dissipation_spectrum": 0.05 * shells}
     if dimensions == 2:
         terms["enstrophy_transfer"] = -(shells**2) * transfer
-    if fake.kind == "les" and fake.name != "no_model":
-        terms["subgrid_transfer"] = -0.05 * shells / 3
+    if fake.kind == "les":
+        terms["subgrid_transfer"] = -0.05 * shells / 3 * (fake.name != "no_model")
     found = {name: (("trajectory", "shell"), np.tile(one, (TRAJECTORIES, 1))) for name, one in terms.items()}
     return xr.Dataset({**found, "energy_input": ("trajectory", np.full(TRAJECTORIES, 1.25))}, {"shell": shells})
 
@@ -68,6 +73,21 @@ def gradients(fake: Fake, random: np.random.Generator, dimensions: int) -> xr.Da
         data["invariant_density"] = (("trajectory", "q_root", "r_root"), density)
         coords |= {"q_root": bins, "r_root": bins}
     return xr.Dataset(data, coords)
+
+
+def correlations(fake: Fake, random: np.random.Generator) -> xr.Dataset:
+    """Return Gaussian correlations in space of length 1 and exponential ones in time of length 2 in the DNS."""
+    offset, lag = np.arange(9) * np.pi / 8, INTERVAL * np.arange(16)
+    size = 1 + fake.slope + 0.03 * random.standard_normal((TRAJECTORIES, 1, 1))
+    space = np.exp(-((offset / size) ** 2) * np.array([0.5, 1.0])[:, None])
+    time = np.exp(-lag / (2 * size[:, 0]))
+    return xr.Dataset(
+        {
+            "two_point_covariance": (("trajectory", "direction", "offset"), 0.3 * space),
+            "autocovariance": (("trajectory", "lag"), 0.6 * time),
+        },
+        coords={"direction": ["longitudinal", "transverse"], "offset": offset, "lag": lag},
+    )
 
 
 def increments(fake: Fake, random: np.random.Generator) -> xr.Dataset:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from eddymark.report.collect import FlowResults, StepperResults, collect
 from eddymark.report.figures import EXPERT, results_of
+from eddymark.report.figures.correlations import correlations
 from eddymark.report.figures.gradients import gradient_moments, invariant_densities
 from eddymark.report.figures.increments import increment_densities, structure_functions
 from eddymark.report.figures.transfer import energy_balance
@@ -76,7 +77,7 @@ def test_the_energy_balance_is_drawn_with_what_models_take(flows: tuple[FlowResu
     assert "the force does work at a rate of 1.25" in volume.caption
     # The invented models take a third of what molecules do.
     assert "Share of the model in the dissipation of LES: 25 % in smagorinsky, 25 % in dynamic" in volume.caption
-    assert "no_model" not in volume.caption
+    assert "no_model" not in plane.caption
 
 
 def test_gradients_are_drawn_with_what_a_gaussian_field_has(flows: tuple[FlowResults, ...]) -> None:
@@ -99,6 +100,22 @@ def test_the_invariants_are_drawn_beside_those_of_dns_in_three_dimensions(flows:
     share = re.search(r"with Q &lt; 0, DNS has ([0-9]+) %|with Q < 0, DNS has ([0-9]+) %", figure.caption)
     assert share is not None
     assert 60 < float(share[1] or share[2]) < 95
+
+
+def test_correlations_are_drawn_with_the_scales_of_dns(flows: tuple[FlowResults, ...]) -> None:
+    figure = drawing(correlations, flows[0])
+    for words in ("longitudinal correlation", "autocorrelation in time", "distance r (flow units)", "lag τ (turnover"):
+        assert f"<!-- {words}" in figure.svg
+    # ∫₀^π exp(−r²/2) dr, and the integral of exp(−τ/2) over the lags.
+    found = re.search(
+        r"the integral length, is ([0-9.]+) flow.*up to τ = ([0-9.]+), .* is ([0-9.]+) turn", figure.caption
+    )
+    assert found is not None
+    length, lag, time = map(float, found.groups())
+    assert length == pytest.approx(1.25, rel=0.05)
+    assert time == pytest.approx(2 * (1 - np.exp(-lag / 2)), rel=0.05)
+    unsteady = with_statistics(flows[0], lambda one: one.statistics.drop_vars(["autocovariance", "lag"]))
+    assert "autocorrelation" not in drawing(correlations, unsteady).svg
 
 
 def test_captions_name_the_closest_with_its_score(flows: tuple[FlowResults, ...]) -> None:
@@ -137,7 +154,7 @@ def test_results_stored_without_these_statistics_are_drawn_without_them(flows: t
     partly = with_statistics(
         flows[0], lambda one: one.statistics.drop_vars(names) if one.name == "no_model" else one.statistics
     )
-    for draw in (structure_functions, increment_densities, energy_balance, gradient_moments):
+    for draw in (structure_functions, increment_densities, energy_balance, gradient_moments, correlations):
         figure = drawing(draw, partly)
         assert "<!-- no_model (LES) -->" not in figure.svg
         assert "<!-- dynamic_smagorinsky (LES) -->" in figure.svg

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from eddymark.grid import Grid
 from eddymark.report.collect import FlowResults, collect
 from eddymark.report.figures import results_of
 from eddymark.report.figures.accuracy import error_growth
+from eddymark.report.figures.anisotropy import anisotropy
 from eddymark.report.figures.layers import mixing_layers
 from eddymark.report.figures.view import View
 from eddymark.report.standings import standings
@@ -85,6 +87,20 @@ def test_growth_and_profiles_are_drawn(flow: FlowResults) -> None:
     assert "then errors relative to DNS, or of the mean velocity to ΔU)" in figure.caption
 
 
+def test_the_anisotropy_is_drawn_in_the_triangle_of_what_is_possible(flow: FlowResults) -> None:
+    view = View(flow, standings(flow), Styles([(stepper.name, stepper.kind) for stepper in flow.steppers]))
+    with plotting():
+        figure = anisotropy(view)
+    assert anisotropy in results_of(flow)
+    for words in ("ξ (1)", "η (1)", "isotropic", "one component", "y from the centre / initial δ_ω"):
+        assert f"<!-- {words} -->" in figure.svg
+    found = re.search(r"At the centre of the layer DNS has ξ = (−?[0-9.]+), η = ([0-9.]+)", figure.caption)
+    assert found is not None
+    xi, eta = (float(one.replace("−", "-")) for one in found.groups())
+    assert abs(xi) <= eta + 0.01 < 0.35
+    assert "Averages over the last window, t = 3.20 to 6.00 shear times" in figure.caption
+
+
 def test_the_findings_say_who_is_closest_in_growth_and_stresses(flow: FlowResults) -> None:
     details = verdict(standings(flow), dimensions=3, no_model="no_model").details
     growth, stresses = (next(one for one in details if one.startswith(f"Lowest {name}")) for name in CLOSENESS)
@@ -108,6 +124,6 @@ def test_the_table_has_columns_for_layers(flow: FlowResults) -> None:
 
 def test_other_flows_have_neither(tree: Any) -> None:
     for flow in collect(tree.experiment, results=tree.results).flows:
-        assert mixing_layers not in results_of(flow)
+        assert not {mixing_layers, anisotropy} & set(results_of(flow))
         titles = [column.title for column in columns(standings(flow), dimensions=flow.dimensions, longest_lead=6.0)]
         assert not set(titles) & set(ERRORS.values())

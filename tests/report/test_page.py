@@ -270,6 +270,7 @@ def test_all_figures_are_there_for_each_flow(outline: Outline, folder: Path, tre
             "structure-functions",
             "increments",
             "gradients",
+            "correlations",
             "survival",
             "snapshots",
             "training",
@@ -300,7 +301,7 @@ def test_equal_results_make_equal_bytes_whatever_other_flows_there_are(
     alone = tree.experiment.model_copy(update={"flows": {flow: tree.experiment.flows[flow]}})
     report.run(alone, results=tree.results, output=tmp_path, work=tmp_path)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob(f"{flow}-*")]
-    assert len(made) == 21
+    assert len(made) == 22
     assert [name for name in made if (folder / name).read_bytes() != (tmp_path / name).read_bytes()] == []
     sections = [
         (place / "index.html")

@@ -16,6 +16,7 @@ from eddymark.config.schema import Forcing
 from eddymark.grid import Grid
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.time_integration import TimeIntegration
+from eddymark.statistics.correlations import measure_autocovariance, measure_correlations
 from eddymark.statistics.gradients import measure_gradients
 from eddymark.statistics.increments import measure_increments
 from eddymark.statistics.measure import Window, measure, measure_scales
@@ -33,6 +34,8 @@ def everything(grid: Grid, velocity: Tensor) -> xr.Dataset:
     found = measure(velocity, grid=grid, interval=1.0, window=WHOLE, scales=scales, truth=velocity[:, 1:])
     found = found.merge(measure_increments(velocity, grid=grid, interval=1.0, window=WHOLE))
     found = found.merge(measure_gradients(velocity, grid=grid, interval=1.0, window=WHOLE))
+    found = found.merge(measure_correlations(velocity, grid=grid, interval=1.0, window=WHOLE))
+    found = found.merge(measure_autocovariance(velocity, interval=1.0, window=WHOLE, lags=1, mean_axes=(0, 1)))
     forcing = Forcing(type="constant_power", power=1.0, shells=(1,))
     solver = NavierStokes(grid, viscosity=0.1, forcing=forcing)
     integration = TimeIntegration("runge_kutta_4", 1.0)

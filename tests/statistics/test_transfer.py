@@ -17,8 +17,9 @@ from eddymark.config.schema import Forcing
 from eddymark.grid import Grid, SpectralSpace
 from eddymark.solvers.periodic import NavierStokes
 from eddymark.solvers.time_integration import TimeIntegration
+from eddymark.statistics.fluxes import flux_error, spectral_flux, subgrid_activity
 from eddymark.statistics.measure import Window
-from eddymark.statistics.transfer import EnergyBalance, flux_error, measure_balance, spectral_flux, subgrid_activity
+from eddymark.statistics.transfer import EnergyBalance, measure_balance
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 
 Fields = Callable[..., Tensor]

@@ -13,6 +13,7 @@ from torch import Tensor
 from eddymark.config.schema import Flow
 from eddymark.flows.build import build_flow
 from eddymark.grid import Grid
+from eddymark.statistics.correlations import LONGEST_LAG, measure_autocovariance, measure_correlations
 from eddymark.statistics.gradients import measure_gradients
 from eddymark.statistics.increments import measure_increments
 from eddymark.statistics.measure import Scales, Window, measure, measure_errors, measure_scales
@@ -53,6 +54,19 @@ class Measuring:
         """The axes along which a flow with layers is homogeneous: planes y = const hold its mean; else none."""
         state = self.flow.initial_state
         return (0, 2) if state is not None and state.mean_flow is not None else ()
+
+    @property
+    def mean_axes(self) -> tuple[int, ...]:
+        """The axes along which the mean of a steady flow is constant: a sinusoidal force changes along y."""
+        axes = range(self.grid.dimension)
+        return tuple(axis for axis in axes if self.flow.forcing.type != "sinusoidal" or axis != 1)
+
+    @property
+    def lags(self) -> int:
+        """The longest time lag of correlations, outputs: half of what both the DNS and the rollouts have."""
+        validation, interval = self.flow.validation, self.flow.sampling.interval
+        kept = round((validation.rollout_length - validation.statistics_start) / interval)
+        return min(LONGEST_LAG, self.test.shape[1] // 2, kept // 2)
 
     @cached_property
     def _scales(self) -> Scales:
@@ -116,8 +130,16 @@ class Measuring:
         balance = EnergyBalance(solver, simulation)
         terms = measure_balance(velocity, balance=balance, interval=interval, window=window)
         gradients = measure_gradients(velocity, grid=grid, interval=interval, window=window, reference=dns)
-        for one in (increments, terms, gradients):
+        correlations = measure_correlations(
+            velocity, grid=grid, interval=interval, window=window, homogeneous_axes=self.averaged_axes
+        )
+        for one in (increments, terms, gradients, correlations):
             statistics = statistics.merge(one)
+        if not self.flow.is_transient and self.lags:
+            memory = measure_autocovariance(
+                velocity, interval=interval, window=window, lags=self.lags, mean_axes=self.mean_axes
+            )
+            statistics = statistics.merge(memory)
         state = self.flow.initial_state
         if state is None or state.mean_flow is None:
             return statistics

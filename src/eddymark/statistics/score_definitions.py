@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from eddymark.statistics import gradients, increments, profiles, structure, transfer
+from eddymark.statistics import anisotropy, correlations, fluxes, gradients, increments, profiles, structure
 from eddymark.statistics.distributions import (
     INCREMENT_BINS,
     VORTICITY_BINS,
@@ -110,6 +110,7 @@ def _profile_scores() -> list[Score]:
         *_ratio_scores("momentum_thickness"),
         _distance_score("mean_velocity_error", "mean_velocity", profiles.mean_velocity_error, unit),
         _distance_score("reynolds_stress_error", "reynolds_stress", profiles.reynolds_stress_error),
+        _distance_score("anisotropy_error", "reynolds_stress", anisotropy.anisotropy_error),
     ]
 
 
@@ -153,7 +154,7 @@ def constraint_scores(prediction: xr.Dataset) -> list[Score]:
 def _flux_scores(reference: xr.Dataset) -> list[Score]:
     """Return the scores of the energy balance, from what `transfer.measure_balance` gives."""
     shells = resolved_shells(reference["shell"].values, cutoff=int(reference.attrs["cutoff"]))
-    error = partial(transfer.flux_error, shells=shells)
+    error = partial(fluxes.flux_error, shells=shells)
     scores = [_distance_score("energy_flux_error", "energy_transfer", error)]
     if "enstrophy_transfer" in reference:
         scores.append(_distance_score("enstrophy_flux_error", "enstrophy_transfer", error))
@@ -172,6 +173,28 @@ def _gradient_scores(reference: xr.Dataset) -> list[Score]:
     return scores
 
 
+def _scale_scores(reference: xr.Dataset) -> list[Score]:
+    """Return the scores of integral length and, of a steady flow, integral time, from what `correlations` measures."""
+    length = partial(correlations.longitudinal_length, spacing=float(reference["offset"][1]))
+    scores = _relative_scores("integral_length", "two_point_covariance", length)
+    if "autocovariance" in reference:
+        time = partial(correlations.integral_scale, spacing=float(reference["lag"][1]))
+        scores += _relative_scores("integral_time", "autocovariance", time)
+    return scores
+
+
+def _relative_scores(name: str, variable: str, formula: Callable[[Array], Array]) -> list[Score]:
+    """Return the ratio to the DNS of what a formula gives, and how far it is from one."""
+
+    def ratio(prediction: Averages, dns: Averages) -> Array:
+        return np.asarray(formula(prediction[variable]) / formula(dns[variable]))
+
+    return [
+        Score(name, "statistics", "1", ratio),
+        Score(f"{name}_error", "statistics", "1", lambda p, q: abs(ratio(p, q) - 1), is_distance=True),
+    ]
+
+
 def _flatness(prediction: Averages, dns: Averages, *, direction: int) -> Array:
     return np.asarray(gradients.gradient_flatness(prediction["gradient_moment"])[..., direction])
 
@@ -180,7 +203,7 @@ SUBGRID_ACTIVITY = Score(
     "subgrid_activity",
     "statistics",
     "1",
-    lambda p, q: transfer.subgrid_activity(p["subgrid_transfer"], p["dissipation_spectrum"]),
+    lambda p, q: fluxes.subgrid_activity(p["subgrid_transfer"], p["dissipation_spectrum"]),
 )
 """Of LES: the share of the model in the dissipation."""
 
@@ -223,6 +246,8 @@ def definitions(reference: xr.Dataset, *, with_errors: bool) -> list[Score]:
         scores += _flux_scores(reference)
     if "gradient_moment" in reference:
         scores += _gradient_scores(reference)
+    if "two_point_covariance" in reference:
+        scores += _scale_scores(reference)
     if "reynolds_stress" in reference:
         scores += _profile_scores()
     return [*scores, _DIVERGENCE, _SURVIVAL]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from eddymark.report.collect import FlowResults
 from eddymark.report.figures import (
     accuracy,
+    anisotropy,
+    correlations,
     densities,
     evolution,
     gradients,
@@ -38,6 +40,7 @@ EXPERT: dict[Callable[[View], Figure], str] = {
     increments.increment_densities: "increment_densities",
     gradients.gradient_moments: "gradient_moment",
     gradients.invariant_densities: "invariant_density",
+    correlations.correlations: "two_point_covariance",
 }
 """Figures of statistics for experts, after the densities, and the statistic which a flow needs to have for them."""
 
@@ -50,7 +53,7 @@ def results_of(flow: FlowResults) -> list[Callable[[View], Figure]]:
     if flow.pooled:
         chosen.insert(RESULTS.index(accuracy.cost_and_accuracy), seeds.seeds)
     if "reynolds_stress" in flow.dns.statistics:
-        chosen.insert(1, layers.mixing_layers)
+        chosen[1:1] = [layers.mixing_layers, anisotropy.anisotropy]
     return chosen
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import matplotlib.axes
 import numpy as np
+import xarray as xr
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from eddymark.report.collect import StepperResults
@@ -15,13 +16,14 @@ from eddymark.report.figures.lines import closest, coordinate, draw_lines, in_th
 from eddymark.report.figures.view import Array, View, canvas, range_band
 from eddymark.report.style import Figure, to_svg
 from eddymark.report.text import enumeration, number
-from eddymark.statistics.transfer import spectral_flux, subgrid_activity
+from eddymark.statistics.fluxes import spectral_flux, subgrid_activity
 
 
 def energy_balance(view: View) -> Figure:
     """Draw flux, transfer and dissipation over the shells, in 2-D the enstrophy flux, and what LES models take."""
     drawn = view.with_statistic("energy_transfer")
-    modelled = [one for one in drawn if "subgrid_transfer" in one.statistics]
+    # Without a model there is nothing to draw but a line of zeros.
+    modelled = [one for one in drawn if bool(one.statistics.get("subgrid_transfer", xr.DataArray(0)).any())]
     figure = canvas(9.2, 6.0)
     panels = list(figure.subplots(2, 3).flat)
 
