@@ -56,6 +56,7 @@ _STRUCTURE = {
     "bundle",
     "boosts",
     "known_physics",
+    "error_variances",
     "constraints",
     "autocast",
     "compile",

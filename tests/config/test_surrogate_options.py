@@ -38,6 +38,18 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
             {"output": "direct"},
             "output: expected 'increment' with kind hybrid (only kind surrogate has a choice), found 'direct'",
         ),
+        (
+            HYBRID,
+            {"error_variances": "components"},
+            "error_variances: expected 'equal' with kind hybrid (only kind surrogate restores incompressibility with a "
+            "choice), found 'components'",
+        ),
+        (
+            FNO,
+            {"error_variances": "components", "known_physics": ["momentum"]},
+            "error_variances: expected 'equal' without incompressibility in known_physics (nothing is restored), found "
+            "'components'",
+        ),
         (FNO, {"bundle": 4}, "objective.curriculum.0.unroll: expected a multiple of bundle (4), found 1"),
         (
             FNO,

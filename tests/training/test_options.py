@@ -26,6 +26,7 @@ EVERYTHING: dict[str, Any] = {
     "history": 2,
     "bundle": 2,
     "known_physics": ["viscosity", "incompressibility", "momentum"],
+    "error_variances": "components",
     "objective": {
         "curriculum": [{"start": 0, "unroll": 2}, {"start": 0.5, "unroll": 6}],
         "shell_energy_weight": 0.01,

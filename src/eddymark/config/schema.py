@@ -176,6 +176,8 @@ class Surrogate(Model):
     """surrogate and hybrid: another one of the flow, whose network is kept; this one is fitted to what that leaves."""
     known_physics: KnownPhysics = KNOWN_PARTS
     """surrogate: parts of the physics that are exact, the network learns the rest; true: the default, false: none."""
+    error_variances: Literal["equal", "components"] = "equal"
+    """surrogate: how incompressibility is restored: as if all components err alike, or as much as they vary."""
     constraints: tuple[Constraint, ...] = ()
     """surrogate and hybrid: what acts on each output and comes from the training data, in this order."""
     autocast: Literal["bfloat16", "float16"] | None = None

@@ -16,6 +16,7 @@ _OF_SURROGATES = {
     "history": "a fitted closure sees the present state",
     "output": "only kind surrogate has a choice",
     "bundle": "only kind surrogate gives several outputs at once",
+    "error_variances": "only kind surrogate restores incompressibility with a choice",
     "known_physics": "the solver of the others is all they know; a hybrid may leave out momentum",
 }
 """Options which only kind surrogate has, or a hybrid within limits, and why."""
@@ -66,6 +67,9 @@ def check_stepping(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pro
     if surrogate.output == "direct" and (acting := [part for part in parts if not _constrains(part, flow)]):
         expected = f"parts that act on a state whatever the one before, with output direct ({_constraints(flow)})"
         yield Problem((*path, "known_physics"), expected, show(acting[0]))
+    if surrogate.error_variances != "equal" and "incompressibility" not in parts:
+        expected = "'equal' without incompressibility in known_physics (nothing is restored)"
+        yield Problem((*path, "error_variances"), expected, show(surrogate.error_variances))
     for index, stage in enumerate(surrogate.objective.curriculum):
         if stage.all_to_all is None and stage.unroll % surrogate.bundle:
             expected = f"a multiple of bundle ({surrogate.bundle})"
@@ -145,7 +149,7 @@ def _check_boosting(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
         yield Problem(where, "a surrogate that does not itself boost this one", show(name))
         return
     first = flow.surrogates[name]
-    for key in ("kind", "solver", "history", "output", "bundle", "known_physics"):
+    for key in ("kind", "solver", "history", "output", "bundle", "known_physics", "error_variances"):
         wanted, found = getattr(first, key), getattr(surrogate, key)
         if wanted != found:
             simple = not isinstance(wanted, Model | None) and not isinstance(found, Model | None)

@@ -179,6 +179,7 @@ def _assemble(
         autocast=autocast,
         constraints=constraints,
         lead_times=surrogate.objective.lead_times,
+        component_variances=surrogate.error_variances == "components",
     )
 
 

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from eddymark.config.fields import KNOWN_PARTS, KnownPart
+from eddymark.grid import SpectralSpace
 from eddymark.solvers.periodic import NavierStokes
+
+_LEAST_VARIANCE = 1e-3
+"""Of a component over the mean of all: some component has to take up a divergence along every axis."""
 
 
 class KnownPhysics:
@@ -23,8 +27,9 @@ class KnownPhysics:
     rule are dropped.
 
     P and M are linear conservation laws, of mass and momentum. What they make of an output is the most probable field
-    that obeys them if the errors of all its modes are independent and have equal variances: u − Gᵀ (G Gᵀ)⁻¹ (G u − b)
-    for the laws G u = b. (Energy is not linear in the state; C restores it where the flow's force holds it.)
+    that obeys them if the errors of all its modes are independent and have equal variances, or those which are given
+    for the components in each shell: u − Σ Gᵀ (G Σ Gᵀ)⁻¹ (G u − b) for the laws G u = b. (Energy is not linear in the
+    state; C restores it where the flow's force holds it.)
 
     Arguments:
         solver: the flow's equations on the grid of the states.
@@ -65,27 +70,29 @@ class KnownPhysics:
             spectrum = self._decay * spectrum
         return spectrum if self._forced is None else spectrum + self._forced
 
-    def __call__(self, velocity: Tensor, increment: Tensor) -> Tensor:
+    def __call__(self, velocity: Tensor, increment: Tensor, variances: Tensor | None = None) -> Tensor:
         """Return the state one interval later.
 
         Arguments:
             velocity: u(t), `(batch, d, *grid)`.
             increment: what the network adds, same shape.
+            variances: of the errors of each component in each shell, `(d, shell)`, up to a factor; None: equal ones.
         """
-        return self._constrained(velocity, self.free(velocity) + self.space.to_spectral(increment))
+        return self._constrained(velocity, self.free(velocity) + self.space.to_spectral(increment), variances)
 
-    def constrain(self, velocity: Tensor, following: Tensor) -> Tensor:
+    def constrain(self, velocity: Tensor, following: Tensor, variances: Tensor | None = None) -> Tensor:
         """Return a state one interval later with the parts which act on it: P, C and M.
 
         Arguments:
             velocity: u(t), `(batch, d, *grid)`.
             following: what the network takes for u(t + T), same shape.
+            variances: as above.
         """
-        return self._constrained(velocity, self.space.to_spectral(following))
+        return self._constrained(velocity, self.space.to_spectral(following), variances)
 
-    def _constrained(self, velocity: Tensor, spectrum: Tensor) -> Tensor:
+    def _constrained(self, velocity: Tensor, spectrum: Tensor, variances: Tensor | None) -> Tensor:
         if "incompressibility" in self.parts:
-            spectrum = self.space.project(spectrum)
+            spectrum = solenoidal(self.space, spectrum, variances)
         if "forcing" in self.parts:
             spectrum = self.solver.forcing.constrain(spectrum)
         if "momentum" in self.parts:
@@ -94,6 +101,46 @@ class KnownPhysics:
             flat[..., 0] = mean
             spectrum = flat.unflatten(-1, self.space.modes)
         return self.space.to_physical(spectrum)
+
+
+def solenoidal(space: SpectralSpace, spectrum: Tensor, variances: Tensor | None) -> Tensor:
+    """Return the most probable solenoidal field if components have independent errors with given variances.
+
+        û − Σ k (k·û) / (k·Σ k),    Σ = diag(σ_i²)
+
+    With equal variances that is the orthogonal projection. The mean flow is left as it is.
+
+    Arguments:
+        space: spectral space.
+        spectrum: û, `(batch, d, *modes)`.
+        variances: σ_i² in each shell, `(d, shell)`, above zero, up to a factor; None: equal ones.
+
+    Source: as of `KnownPhysics`, for each mode by itself.
+    """
+    if variances is None:
+        return space.project(spectrum)
+    k = space.wavenumbers
+    weighted = variances[:, space.shells] * k
+    size = (weighted * k).sum(dim=0)
+    pressure = (k * spectrum).sum(dim=1, keepdim=True) / torch.where(size > 0, size, 1)
+    return spectrum - weighted * pressure
+
+
+def shell_variances(space: SpectralSpace, fields: Tensor) -> Tensor:
+    """Return mean squares of components in shells over the mean of all components, `(d, shell)`, at least a thousandth.
+
+    In a shell with nothing but rounding errors, they are one.
+
+    Arguments:
+        space: spectral space.
+        fields: `(n, d, *grid)`.
+    """
+    spectrum = space.to_spectral(fields)
+    power = space.multiplicity * (spectrum.real**2 + spectrum.imag**2)
+    square = space.shell_sum(power.mean(dim=0))
+    mean = square.mean(dim=0)
+    present = mean > (10 * torch.finfo(mean.dtype).eps) ** 2 * mean.max()
+    return torch.where(present, square / torch.where(present, mean, 1), 1).clamp_min(_LEAST_VARIANCE)
 
 
 def _impulse(steady: Tensor, rate: Tensor, interval: float) -> Tensor:

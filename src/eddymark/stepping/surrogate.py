@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from eddymark.stepping.constraints import Constraints
-from eddymark.stepping.known_physics import KnownPhysics
+from eddymark.stepping.known_physics import KnownPhysics, shell_variances
 from eddymark.stepping.trainable import TrainableStepper, evaluated, root_mean_square
 
 
@@ -24,6 +24,9 @@ class Surrogate(TrainableStepper):
     network is called once per bundle, the known physics, and constraints after it, once per output. One scale serves
     all components, so that the symmetries between them are kept.
 
+    With `component_variances`, what is not solenoidal is taken from each component according to its mean square, in
+    each shell, in what the network has to give (`known_physics.solenoidal`): what varies most errs most.
+
     With lead times, a call may go over n output intervals at once, up to the longest lead time m: the operator is told
     n / m, the known physics is that over n T, and s is fitted for each n.
 
@@ -38,6 +41,7 @@ class Surrogate(TrainableStepper):
         autocast: precision of products inside the operator; the known physics keeps that of the state.
         constraints: what acts on each output after the known physics and comes from reference data, if anything does.
         lead_times: m, for an operator that takes a lead time as a second argument; None: it is not told any.
+        component_variances: whether incompressibility is restored with variances from the training data.
 
     Source: bundles: Brandstetter, Worrall & Welling (2022), Message Passing Neural PDE Solvers, ICLR, section 3.1;
     there, increments count from the last known state instead of from each other.
@@ -46,6 +50,7 @@ class Surrogate(TrainableStepper):
     state_scale: Tensor
     increment_scale: Tensor
     static_fields: Tensor
+    error_variances: Tensor | None
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class Surrogate(TrainableStepper):
         autocast: torch.dtype | None = None,
         constraints: Constraints | None = None,
         lead_times: int | None = None,
+        component_variances: bool = False,
     ) -> None:
         super().__init__(interval=interval, history=history, outputs=outputs, constraints=constraints)
         self.operator = operator
@@ -72,6 +78,12 @@ class Surrogate(TrainableStepper):
         self.register_buffer("static_fields", static_fields, persistent=False)
         self.register_buffer("state_scale", static_fields.new_ones(()))
         self.register_buffer("increment_scale", static_fields.new_ones(() if lead_times is None else lead_times))
+        variances = None
+        if component_variances:
+            assert known_physics is not None
+            space = known_physics.space
+            variances = static_fields.new_ones(space.grid.dimension, int(space.shells.max()) + 1)
+        self.register_buffer("error_variances", variances)
 
     def _free(self, velocity: Tensor, lead_time: int) -> Tensor:
         """What the next state would be without the network, before constraints."""
@@ -91,6 +103,9 @@ class Surrogate(TrainableStepper):
         for lead_time in range(1, (self.lead_times or 1) + 1):
             left = windows[:, last + lead_time] - self._free(windows[:, last], lead_time)
             self._scale(lead_time).copy_(root_mean_square(left))
+            if lead_time == 1 and self.error_variances is not None:
+                assert self.known_physics is not None
+                self.error_variances.copy_(shell_variances(self.known_physics.space, left))
 
     def _scale(self, lead_time: int) -> Tensor:
         return self.increment_scale if self.lead_times is None else self.increment_scale[lead_time - 1]
@@ -121,9 +136,9 @@ class Surrogate(TrainableStepper):
         """Return the state some intervals after another one, `(batch, d, *grid)`."""
         physics = self._physics[lead_time - 1]
         if self.output == "direct":
-            made = learned if physics is None else physics.constrain(velocity, learned)
+            made = learned if physics is None else physics.constrain(velocity, learned, self.error_variances)
         else:
-            made = velocity + learned if physics is None else physics(velocity, learned)
+            made = velocity + learned if physics is None else physics(velocity, learned, self.error_variances)
         return self.constrained(made)
 
     @property
