@@ -98,5 +98,5 @@ def test_a_surrogate_with_variances_is_solenoidal_and_stores_them(output: Litera
         free = physics.free(windows[:, 0]) if output == "increment" else 0
         changes[chosen] = (made - free - given).abs().square().sum(dim=(0, 2, 3))
     # The component that varies less is changed less, and the other one more.
-    assert changes[True][1] < 0.2 * changes[False][1]
+    assert changes[True][1] < 0.5 * changes[False][1]
     assert changes[True][0] > changes[False][0]
