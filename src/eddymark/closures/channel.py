@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -89,7 +90,8 @@ class DampedSmagorinsky(ChannelEddyViscosity):
         self.smagorinsky_constant = smagorinsky_constant
         self.damping_length = damping_length
         y = torch.as_tensor(space.grid.coordinates()[1])
-        self.register_buffer("wall_distance", space.tensor(torch.minimum(y, space.grid.sides[1] - y).numpy()))
+        nearest = torch.minimum(y, space.grid.sides[1] - y)
+        self.register_buffer("wall_distance", space.tensor(nearest.numpy()), persistent=False)
         self.wall_distance: Tensor
 
     def coefficient(self, resolved: ResolvedChannelVelocity) -> Tensor:
@@ -143,7 +145,8 @@ class ChannelVreman(ChannelEddyViscosity):
         super().__init__(space=space)
         self.vreman_constant = vreman_constant
         x, y, z = space.grid.widths()
-        self.register_buffer("widths", space.tensor(torch.tensor([[x, b, z] for b in y]).numpy())[..., None])
+        widths = np.stack([np.full_like(y, x), y, np.full_like(y, z)], axis=1)
+        self.register_buffer("widths", space.tensor(widths)[..., None], persistent=False)
         self.widths: Tensor
 
     def eddy_viscosity(self, resolved: ResolvedChannelVelocity, coefficient: Tensor | None) -> Tensor:

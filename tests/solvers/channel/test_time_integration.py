@@ -83,7 +83,7 @@ def orr_sommerfeld(reynolds_number: float, wavenumber: float, count: int = 72) -
 def test_growth_of_the_orr_sommerfeld_wave() -> None:
     """Re = 7500, α = 1: c = 0.24989154 + 0.00223498 i, from the nonlinear solver with a wave of tiny amplitude.
 
-    Source of c: Canuto, Hussaini, Quarteroni & Zang, Spectral Methods in Fluid Dynamics (1988), Sec. 7.3.
+    Source of c: Canuto, Hussaini, Quarteroni & Zang, Spectral Methods in Fluid Dynamics (1988).
     """
     expected, time = 0.24989154 + 0.00223498j, 2.0
     c, coefficients = orr_sommerfeld(7500, 1.0)

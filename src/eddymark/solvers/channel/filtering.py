@@ -21,8 +21,8 @@ class ChannelFilter:
         gaussian:  G = exp(−(Δ_x² k_x² + Δ_z² k_z²) / 24)
         box:       G = sin(k_x Δ_x / 2) / (k_x Δ_x / 2) · sin(k_z Δ_z / 2) / (k_z Δ_z / 2)
 
-    Between the walls, the result is the solenoidal velocity without slip, of the coarse grid's polynomials, that is
-    closest in energy: the counterpart of a sharp filter, which commutes with the projection of the solver.
+    Between the walls, the result is the solenoidal velocity without slip, of the coarse grid's polynomials and with the
+    same flux, that is closest in energy: the counterpart of a sharp filter.
 
     Arguments:
         fine: the flow on the fine grid.
@@ -33,7 +33,7 @@ class ChannelFilter:
     Raises:
         ValueError: if the coarse grid is of another channel or resolves more than the fine one.
 
-    Source: Pope, Turbulent Flows (2000), Table 13.2 and Sec. 13.2.2 (filters in planes of a channel).
+    Source: Pope, Turbulent Flows (2000), Table 13.2.
     """
 
     def __init__(self, fine: ChannelFlow, coarse: ChannelFlow, configuration: FilterConfiguration) -> None:
@@ -69,7 +69,9 @@ class ChannelFilter:
         m_x, m_z = self.coarse.grid.cutoff
         kept = velocity[..., : m_z + 1]
         kept = torch.cat([kept.narrow(2, 0, m_x + 1), kept.narrow(2, kept.shape[2] - m_x, m_x)], dim=2)
-        return self._projection.project(self.transfer * kept)
+        filtered = self._projection.project(self.transfer * kept)
+        lost = self.fine.bulk_velocity(spectrum) - self.coarse.bulk_velocity(filtered)
+        return self.coarse.modes.with_flux(filtered, lost)
 
 
 def _transfer_function(scaled: list[Tensor], kind: str) -> Tensor:

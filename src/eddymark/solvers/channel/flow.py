@@ -170,8 +170,9 @@ class ChannelFlow:
             spectrum: amplitudes, `(batch, 2, *modes)`.
             closure: subgrid-scale model.
         """
-        if self.modes.coupling is None:
+        if self.pressure_gradient is not None:
             return spectrum.real.new_full(spectrum.shape[:1], self.pressure_gradient)
+        assert self.modes.coupling is not None
         resolved = self.resolved(spectrum)
         coefficient = closure.coefficient(resolved) if closure is not None else None
         work = self.flux_work(_flux(resolved, closure, coefficient))[:, 1, 0, 0, 0].real

@@ -63,14 +63,9 @@ class ChannelGrid:
         """Highest mode index along x and along z."""
         return (self.points[0] - 1) // 3, (self.points[2] - 1) // 3
 
-    @property
-    def is_dealiased(self) -> bool:
-        """Whether quadratic products are projected without aliasing between the walls, too."""
-        return 3 * self.degree <= 2 * self.points[1] - 3
-
     def coordinates(self) -> list[NDArray[np.float64]]:
         """Return the points of each axis; those of y lie between the walls, from 0 to 2h, densest at them."""
-        along = [np.arange(n) * (side / n) for n, side in zip(self.points, self.sides, strict=True)]
+        along = [np.arange(n, dtype=np.float64) * (side / n) for n, side in zip(self.points, self.sides, strict=True)]
         return [along[0], self.half_height * (1 + gauss_points(self.points[1])[0]), along[2]]
 
     def weights(self) -> NDArray[np.float64]:
@@ -91,7 +86,3 @@ class ChannelGrid:
         """Return Δ = (Δ_x Δ_y Δ_z)^⅓ at each y, `(y,)`."""
         x, y, z = self.widths()
         return np.cbrt(x * y * z)
-
-    def coarsened(self, points: tuple[int, int, int]) -> ChannelGrid:
-        """Return the grid of the same channel with other numbers of points."""
-        return ChannelGrid(points=points, sides=self.sides)

@@ -56,7 +56,7 @@ class Basis:
 def dirichlet_basis(degree: int) -> Basis:
     """Return ψ_j = (L_j − L_{j+2}) / (4 j + 6)^½ up to an odd degree: zero at the walls; ∫ ψ'_i ψ'_j dξ = δ_ij.
 
-    Source: Shen (1994), SIAM J. Sci. Comput. 15, 1489, Lemma 2.1.
+    Source: Shen (1994), SIAM J. Sci. Comput. 15, 1489 (second-order equations).
     """
     coefficients = np.zeros((2, degree - 1, degree + 1))
     for j in range(degree - 1):
@@ -72,7 +72,7 @@ def clamped_basis(degree: int) -> Basis:
         φ_j ∝ L_j − 2 (2 j + 5) / (2 j + 7) L_{j+2} + (2 j + 3) / (2 j + 7) L_{j+4}
         φ'_j ∝ −(2 j + 3) (L_{j+1} − L_{j+3}),    φ''_j ∝ (2 j + 3) (2 j + 5) L_{j+2}
 
-    Source: Shen (1994), SIAM J. Sci. Comput. 15, 1489, Lemma 3.1.
+    Source: Shen (1994), SIAM J. Sci. Comput. 15, 1489 (fourth-order equations).
     """
     coefficients = np.zeros((3, degree - 3, degree + 1))
     for j in range(degree - 3):

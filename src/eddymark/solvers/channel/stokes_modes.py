@@ -48,6 +48,9 @@ class StokesModes:
         self._vorticity = [space.tensor(dirichlet.values(order, points) @ own / h**order) for order in range(2)]
         self._wall_slope = space.tensor(dirichlet.values(1, np.array([-1.0, 1.0])) @ own / h)
         self._velocity = [space.tensor(clamped.values(order, points) / h**order) for order in range(3)]
+        weights = space.weights[:, None]
+        self._vorticity_back = [(weights * matrix).T.contiguous() for matrix in self._vorticity]
+        self._velocity_back = [(weights * matrix).T.contiguous() for matrix in self._velocity]
         self.flux = dirichlet.coefficients[0, :, 0] @ own
         """Average over the height of each mode of χ, `(y mode,)`; (Σ flux²)^½ is that of the mode which carries all."""
 
@@ -63,7 +66,9 @@ class StokesModes:
         self._rotation: Tensor | None = None
         self.coupling: Tensor | None = None
         """⟨∂_y f ∂_y φ⟩ of the mode f with all the flux with each one φ, `(y mode,)`; None unless it is constant."""
+        self._carrier = space.tensor(self.flux / np.linalg.norm(self.flux))
         if constant_flux:
+            self._carrier = space.tensor(np.eye(self.count)[0])
             rotation, every[0, 0], coupling = _without_flux(self.flux, rates)
             self._rotation, self.coupling = space.tensor(rotation), space.tensor(coupling)
         self.damping = space.tensor(np.moveaxis(np.stack([damping[position], every]), -1, -2))
@@ -71,9 +76,7 @@ class StokesModes:
 
     def wall_normal_profiles(self, spectrum: Tensor, orders: int) -> list[Tensor]:
         """Return v and its first derivatives, each as plane spectrum `(batch, x mode, y, z mode)`."""
-        parts = torch.view_as_real(spectrum[:, 0]).unflatten(-3, (2, -1))
-        shaped = torch.einsum("xzpnm,bxpmzc->bxpnzc", self._shapes, parts).flatten(2, 3)
-        coefficients = torch.view_as_complex(shaped.contiguous())
+        coefficients = _apply_each(self._shapes, spectrum[:, 0])
         return [_apply(matrix, coefficients) for matrix in self._velocity[:orders]]
 
     def vorticity_profiles(self, spectrum: Tensor, orders: int) -> list[Tensor]:
@@ -88,14 +91,19 @@ class StokesModes:
             normal: what multiplies v, v', … before the average over the height, each `(batch, x mode, y, z mode)`.
             vorticity: what multiplies χ, χ'.
         """
-        weights = self.space.weights[:, None]
-        pairs = zip(self._velocity, normal, strict=False)
-        moments = _sum([_apply((weights * matrix).T, values) for matrix, values in pairs])
-        parts = torch.view_as_real(moments).unflatten(-3, (2, -1))
-        shaped = torch.einsum("xzpnm,bxpnzc->bxpmzc", self._shapes, parts).flatten(2, 3)
-        pairs = zip(self._vorticity, vorticity, strict=False)
-        second = _sum([_apply((weights * matrix).T, values) for matrix, values in pairs])
-        return torch.stack([torch.view_as_complex(shaped.contiguous()), self._rotated(second, back=True)], dim=1)
+        pairs = zip(self._velocity_back, normal, strict=False)
+        moments = _sum([_apply(matrix, values) for matrix, values in pairs])
+        pairs = zip(self._vorticity_back, vorticity, strict=False)
+        second = _sum([_apply(matrix, values) for matrix, values in pairs])
+        first = _apply_each(self._shapes.mT, moments)
+        return torch.stack([first, self._rotated(second, back=True)], dim=1)
+
+    def with_flux(self, spectrum: Tensor, change: Tensor) -> Tensor:
+        """Return the amplitudes closest to given ones whose averages of U and W differ by a change `(batch, 2)`."""
+        result, norm = spectrum.clone(), float(np.linalg.norm(self.flux))
+        amounts = torch.view_as_complex((change / norm).contiguous())[:, None] * self._carrier
+        result[:, 1, 0, :, 0] = result[:, 1, 0, :, 0] + amounts
+        return result
 
     def mean_slope_at_walls(self, spectrum: Tensor) -> Tensor:
         """Return ∂U/∂y at the lower and the upper wall, `(batch, 2)`."""
@@ -187,9 +195,19 @@ def _without_flux(flux: Array, rates: Array) -> tuple[Array, Array, Array]:
 
 
 def _apply(matrix: Tensor, spectrum: Tensor) -> Tensor:
-    """Return a real matrix times complex columns `(..., n, z mode)`."""
+    """Return a real matrix `(m, n)` times complex columns `(batch, x mode, n, z mode)`."""
     columns = torch.view_as_real(spectrum.contiguous()).flatten(-2)
-    return torch.view_as_complex(torch.matmul(matrix, columns).unflatten(-1, (-1, 2)))
+    # One matrix for all, which `matmul` would copy for each x mode.
+    every = matrix.expand(columns.shape[0] * columns.shape[1], *matrix.shape)
+    found = torch.bmm(every, columns.flatten(0, 1)).unflatten(0, columns.shape[:2])
+    return torch.view_as_complex(found.unflatten(-1, (-1, 2)))
+
+
+def _apply_each(matrices: Tensor, spectrum: Tensor) -> Tensor:
+    """Return real matrices `(x mode, z mode, 2, m, n)`, two blocks each, times `(batch, x mode, 2n, z mode)`."""
+    ordered = spectrum.permute(1, 3, 2, 0).contiguous().unflatten(2, (2, -1))
+    found = torch.matmul(matrices, torch.view_as_real(ordered).flatten(-2))
+    return torch.view_as_complex(found.unflatten(-1, (-1, 2))).flatten(2, 3).permute(3, 0, 2, 1)
 
 
 def _sum(terms: list[Tensor]) -> Tensor:

@@ -23,7 +23,7 @@ Nonlinear = Callable[[Tensor], Tensor]
 def exponential_functions(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return φ_1, φ_2, φ_3 of real z ≤ 0: φ_1 = (eᶻ − 1) / z, φ_{n+1} = (φ_n − 1 / n!) / z.
 
-    Source: Hochbruck & Ostermann (2010), Acta Numerica 19, 209, Eq. 2.10.
+    Source: Hochbruck & Ostermann (2010), Acta Numerica 19, 209.
     """
     near = z > -1.0
     inside, outside = torch.where(near, z, -0.5), torch.where(near, -1.0, z)
