@@ -67,6 +67,10 @@ FNO_JOBS = {"train/fno/seed0", "train/fno/seed1", "validate/fno-seed0", "validat
         ),
         ((FLOW, "large_eddy_simulations.other", {}), {"validate/cost", "validate/apriori"}),
         ((FNO, "constraints", [{"type": "shell_energy_cap"}]), FNO_JOBS | {"validate/cost"}),
+        (
+            (FNO, "refinement", {"form": "integral"}),
+            {"validate/fno-seed0", "validate/fno-seed1", "validate/cost"},
+        ),
         (("config.yaml", "name", "renamed"), set()),
     ],
     ids=[
@@ -77,6 +81,7 @@ FNO_JOBS = {"train/fno/seed0", "train/fno/seed1", "validate/fno-seed0", "validat
         "fixed time step",
         "one more LES",
         "constraint",
+        "refinement",
         "name",
     ],
 )

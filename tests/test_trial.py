@@ -76,6 +76,17 @@ def write_operator(folder: Path, type: str, arguments: dict[str, Any]) -> None:
     (folder / "local_operators.py").write_text(OPERATORS)
 
 
+def test_a_refinement_needs_a_linear_last_layer(tmp_path: Path) -> None:
+    changes = [
+        (FNO, "refinement", {"form": "integral"}),
+        (FNO, "operator", {"type": "unet", "arguments": {"width": 4}}),
+    ]
+    (problem,) = try_operators(load_experiment([write_experiment(tmp_path, *changes)]))
+    assert problem.path == ("flows", "kolmogorov", "surrogates", "fno", "operator", "type")
+    assert problem.expected.startswith("an operator with a linear last layer")
+    assert not try_operators(load_experiment([write_experiment(tmp_path, changes[0])]))
+
+
 @pytest.mark.parametrize(
     ("type", "arguments", "line"),
     [

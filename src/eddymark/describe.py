@@ -110,6 +110,9 @@ def describe(experiment: Experiment, flow: str, name: str) -> list[Row]:
     if surrogate.constraints:
         types = ", ".join(constraint.type for constraint in surrogate.constraints)
         rows.append(("constraints", f"{types}, with energies of the training data"))
+    if surrogate.refinement is not None:
+        iterations = f"{surrogate.refinement.iterations} iterations on the residual of the equations in each call"
+        rows.append(("refinement", f"{iterations}; what follows is of the network alone"))
     own = operator.second if isinstance(operator, BoostedOperator) else operator
     return [
         *rows,

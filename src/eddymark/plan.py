@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from eddymark.closures import CLOSURES
+from eddymark.config.equations import Equations
+from eddymark.config.refinement import Refinement
 from eddymark.config.schema import WEIGHTS_FILE, Experiment, Flow, LargeEddySimulation, Surrogate
 from eddymark.config.steppers import (
     Solver,
@@ -58,6 +60,7 @@ _STRUCTURE = {
     "known_physics",
     "error_variances",
     "constraints",
+    "refinement",
     "autocast",
     "compile",
 }
@@ -178,10 +181,13 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
             fragment = data | execution | {"model": section}
             boosted = [f"{name}/train/{surrogate.boosts}/seed{stepper.seed}"] if surrogate.boosts else []
             read = [*needed, *boosted]
-            asked = used + _equation_types(surrogate)
+            asked = used + _closure_types(surrogate.objective.equations)
             yield _job(tree, jobs, "train", name, folder, fragment, asked, read, item=stepper.name, seed=stepper.seed)
             # All its weights are there, those of what it boosts included.
             needed = [*needed, folder]
+            # Training knows nothing of what is done to its outputs afterwards.
+            section = section | surrogate.model_dump(mode="json", include={"refinement"})
+            used = used + _closure_types(surrogate.refinement)
         elif stepper.kind == "les":
             solver = solvers(flow)[stepper.name]
             section = _solver_section(solver)
@@ -213,6 +219,7 @@ def _flow_jobs(experiment: Experiment, name: str, flow: Flow, tree: SourceTree, 
     steppers |= {"surrogates": timed}
     used = [path for simulation in flow.large_eddy_simulations.values() for path in _closure_types(simulation)]
     used += [path for model in flow.surrogates for path in _surrogate_types(flow, model)]
+    used += _closure_types(*(surrogate.refinement for surrogate in flow.surrogates.values()))
     fragment = data | execution | steppers
     needed = [*generated, *steps.values()]
     yield _job(tree, jobs, "cost", name, f"{name}/validate/cost", fragment, types + used, needed)
@@ -257,8 +264,8 @@ def _sources(tree: SourceTree, driver: str, registered: Iterable[str]) -> list[s
 
 
 def _model_section(surrogate: Surrogate) -> dict[str, Any]:
-    """Return what a trained model depends on; of a file of weights counts what is in it, not where it lies."""
-    section = surrogate.model_dump(mode="json", exclude={"seeds", "extends"})
+    """Return what the training of a model depends on; of a file of weights counts what is in it, not where it lies."""
+    section = surrogate.model_dump(mode="json", exclude={"seeds", "extends", "refinement"})
     weights = None if surrogate.operator is None else surrogate.operator.arguments.get(WEIGHTS_FILE)
     if isinstance(weights, str) and Path(weights).is_file():
         section["operator"]["arguments"][WEIGHTS_FILE] = weights_digest(Path(weights))
@@ -277,14 +284,9 @@ def _solver_section(solver: Solver) -> dict[str, Any]:
     return solver.simulation.model_dump(mode="json") | {"points": solver.points}
 
 
-def _closure_types(simulation: LargeEddySimulation) -> list[str]:
-    return [CLOSURES[simulation.closure.type]]
-
-
-def _equation_types(surrogate: Surrogate) -> list[str]:
-    """Return the dotted path of the closure in the equations which a training asks for, if it does."""
-    equations = surrogate.objective.equations
-    return [] if equations is None else [CLOSURES[equations.closure.type]]
+def _closure_types(*equations: LargeEddySimulation | Equations | Refinement | None) -> list[str]:
+    """Return the dotted paths of the closures of an LES, and of what trainings and refinements ask for, if they do."""
+    return [CLOSURES[one.closure.type] for one in equations if one is not None]
 
 
 def _surrogate_types(flow: Flow, model: str) -> list[str]:

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from eddymark.closures import CLOSURES
 from eddymark.config import ConfigurationError, load_experiment
+from eddymark.config.refinement_checks import check_refinement
 from eddymark.config.schema import Flow, Forcing, Surrogate
 from eddymark.config.steppers import find_stepper, stepper_names
 from eddymark.config.surrogate_checks import check_stepping
 from tests.small_experiment import FILES, write_experiment
 
+FORMS = ("differential", "integral")
 FNO = "surrogates/fno.yaml"
 HYBRID = "surrogates/hybrid.yaml"
 
@@ -202,6 +205,50 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Surrogate:
         ),
         (
             HYBRID,
+            {"refinement": {}},
+            "refinement: expected nothing with kind hybrid (its steps are those of the equations already), found one",
+        ),
+        (
+            FNO,
+            {"refinement": {}},
+            "refinement.form: expected form integral, or history + bundle above 2 (differences of that order), found "
+            "'differential' with 2",
+        ),
+        (
+            FNO,
+            {"refinement": {"form": "integral", "order": 4}},
+            "refinement.order: expected 2 with form integral (only differential has it), found 4",
+        ),
+        (
+            FNO,
+            {"refinement": {"steps": 4}, "history": 2},
+            "refinement.steps: expected 1 with form differential (only integral has it), found 4",
+        ),
+        (
+            FNO,
+            {"refinement": {"form": "integral", "closure": {"type": "smagorinski"}}},
+            "refinement.closure.type: expected a closure (" + ", ".join(sorted(CLOSURES)) + "), found 'smagorinski'; "
+            "did you mean smagorinsky?",
+        ),
+        (
+            FNO,
+            {"refinement": {"form": "integral"}, "compile": True},
+            "compile: expected nothing with refinement (the network is called in two parts), found True",
+        ),
+        (
+            FNO,
+            {"refinement": {"form": "integral"}, "constraints": [{"type": "shell_energy_cap"}]},
+            "constraints: expected nothing with refinement (they change what the equations have just been asked for), "
+            "found ['shell_energy_cap']",
+        ),
+        (
+            FNO,
+            {"refinement": {"form": "integral"}, "objective.curriculum": [{"start": 0, "all_to_all": 4}]},
+            "objective.curriculum: expected a curriculum without all_to_all with refinement (outputs follow one "
+            "another), found 4",
+        ),
+        (
+            HYBRID,
             {"known_physics": ["momentum"]},
             "known_physics: expected ['viscosity', 'forcing', 'incompressibility', 'momentum'] with kind hybrid (the "
             "solver of the others is all they know; a hybrid may leave out momentum), found ['momentum']",
@@ -253,6 +300,17 @@ def test_constraints_are_refused_where_the_reference_changes_with_time() -> None
     assert not list(check_stepping((), surrogate, steady))
     assert [(problem.path, problem.expected) for problem in check_stepping((), surrogate, transient)] == [
         (("constraints",), "nothing in the transient flow mcwilliams (the energies of its shells change with time)")
+    ]
+
+
+def test_a_force_that_holds_shells_is_seen_by_the_integral_form_alone() -> None:
+    flow = Flow.model_validate({**FILES["flows/kolmogorov.yaml"], "surrogates": {}})
+    flow = flow.model_copy(update={"forcing": Forcing(type="held_shells", energies={1: 0.6, 2: 0.3})})
+    asked = [Surrogate.model_validate(FILES[FNO] | {"history": 2, "refinement": {"form": form}}) for form in FORMS]
+    found = [[problem.expected for problem in check_refinement((), one, flow)] for one in asked]
+    assert found == [
+        ["integral with forcing held_shells (it acts after each step and is no part of the tendency)"],
+        [],
     ]
 
 

@@ -12,6 +12,7 @@ from eddymark.config.closure_checks import check_closure
 from eddymark.config.equation_checks import check_equations
 from eddymark.config.findings import Problem, nearest_name, show
 from eddymark.config.names import TRAINED_CLOSURES, registered_closures, registered_operators
+from eddymark.config.refinement_checks import check_refinement
 from eddymark.config.schema import WEIGHTS_FILE, Flow, LargeEddySimulation, Stretch, Surrogate
 from eddymark.config.signatures import constructor_arguments
 from eddymark.config.steppers import LEARNED_CLOSURE, learns_closure
@@ -100,6 +101,10 @@ def check_surrogate(path: Path, surrogate: Surrogate, flow: Flow) -> Iterator[Pr
             expected = f"a closure with constants to fit ({', '.join(TRAINED_CLOSURES)})"
             yield Problem((*path, "solver", "closure", "type"), expected, show(closure))
     yield from check_stepping(path, surrogate, flow)
+    if (refinement := surrogate.refinement) is not None:
+        where = (*path, "refinement")
+        yield from check_large_eddy_simulation(where, LargeEddySimulation(closure=refinement.closure), len(flow.sides))
+    yield from check_refinement(path, surrogate, flow)
     yield from _check_operator((*path, "operator"), surrogate, flow)
     yield from _check_curriculum((*path, "objective", "curriculum"), surrogate.objective)
     if (equations := surrogate.objective.equations) is not None:

@@ -14,6 +14,7 @@ from eddymark.config.closure import Closure as Closure
 from eddymark.config.constraints import Constraint
 from eddymark.config.fields import KNOWN_PARTS, KnownPhysics, Length, Model, NonNegative, Positive, PositiveInteger
 from eddymark.config.flow_types import FLOW_TYPES
+from eddymark.config.refinement import Refinement
 from eddymark.config.source import Source
 from eddymark.config.training import Augmentation, Objective, Parallel, Schedule
 
@@ -180,6 +181,8 @@ class Surrogate(Model):
     """surrogate: how incompressibility is restored: as if all components err alike, or as much as they vary."""
     constraints: tuple[Constraint, ...] = ()
     """surrogate and hybrid: what acts on each output and comes from the training data, in this order."""
+    refinement: Refinement | None = None
+    """surrogate: fit of the last layer to the equations in every call once it is trained; needs a linear last layer."""
     autocast: Literal["bfloat16", "float16"] | None = None
     """surrogate and hybrid: precision of products inside the network; default: the experiment's."""
     compile: bool = False

@@ -61,6 +61,14 @@ class LiftedOperator(nn.Module):
 
     def forward(self, field: Tensor) -> Tensor:
         """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
+        return channels_first(self.project_out(self._features(field)))
+
+    def with_features(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output and what the last layer makes it of (see `last_layer.LinearLastLayer`)."""
+        features = self._features(field)
+        return channels_first(self.project_out(features)), channels_first(features)
+
+    def _features(self, field: Tensor) -> Tensor:
         require_resolved(self.modes, field.shape[2:])
         values = self.transform(self.lift(grid_first(field)))
-        return channels_first(self.project_out(F.gelu(self.project_in(values))))
+        return F.gelu(self.project_in(values))

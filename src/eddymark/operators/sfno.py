@@ -68,7 +68,7 @@ class SpatiotemporalFourierNeuralOperator(nn.Module):
     Raises:
         ValueError: if an argument is out of range, or the input's grid does not resolve the modes (points > 2 m).
 
-    Source: Cao, Brarda, Li & Xi, Spectral-Refiner, ICLR 2025 (arXiv 2405.17211), section 3, and its code. There,
+    Source: Cao, Brarda, Li & Xi, Spectral-Refiner, ICLR 2025 (arXiv 2405.17211), and its code. There,
     coordinates with both end points of the periodic box are further inputs and Q has a bias for each mode, neither of
     which commutes with translations; P has a normalisation in place of the surrogate's scales, a perceptron follows
     each K, and windows in time are periodic but for that of Q.
@@ -126,18 +126,29 @@ class SpatiotemporalFourierNeuralOperator(nn.Module):
 
     def forward(self, field: Tensor) -> Tensor:
         """Map `(batch, in_channels, *grid)` to `(batch, out_channels, *grid)`."""
-        frames = self._frames(field)
-        values = self.lift(frames)
+        return self._output(field, self._features(field))
+
+    def with_features(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output and what the last layer makes it of (see `last_layer.LinearLastLayer`)."""
+        features = self._features(field)
+        return self._output(field, features), _channels_first(features)
+
+    def _features(self, field: Tensor) -> Tensor:
+        """Return the frames inside the network, `(t, z, y, x, batch, width)`."""
+        values = self.lift(self._frames(field))
         points = (self.latent_frames, *values.shape[1:-2])
         for index, (convolution, beside) in enumerate(zip(self.convolutions, self.pointwise, strict=True)):
             last = beside(values[-1:]).expand(*points, -1, -1) if index == 0 else beside(values)
             values = F.gelu(convolution(values, last, points=points))
-        output = self.last(values, points=(self.output_times, *points[1:]))
-        if self.add_last_state:
-            output = output + frames[-1:, ..., : self.components]
-        # (t, z, y, x, batch, component) → (batch, t, component, x, y, z)
-        space = reversed(range(1, output.dim() - 2))
-        return output.permute(-2, 0, -1, *space).flatten(1, 2).contiguous()
+        return values
+
+    def _output(self, field: Tensor, features: Tensor) -> Tensor:
+        """Return what the last layer makes of the frames inside, `(batch, out_channels, *grid)`."""
+        output = _channels_first(self.last(features, points=(self.output_times, *features.shape[1:-2])))
+        if not self.add_last_state:
+            return output
+        end = self.input_times * self.components
+        return output + field[:, end - self.components : end].repeat(1, self.output_times, *[1] * (field.dim() - 2))
 
     def _frames(self, field: Tensor) -> Tensor:
         """Return the input frames, each with the fields without a time, `(t, z, y, x, batch, channel)`."""
@@ -147,3 +158,9 @@ class SpatiotemporalFourierNeuralOperator(nn.Module):
         others = static.unsqueeze(1).expand(-1, self.input_times, *static.shape[1:])
         joined = torch.cat([frames, others], dim=2)
         return joined.permute(1, *reversed(range(3, joined.dim())), 0, 2).contiguous()
+
+
+def _channels_first(frames: Tensor) -> Tensor:
+    """Return `(t, z, y, x, batch, channel)` as `(batch, t · channel, x, y, z)`, contiguous."""
+    space = reversed(range(1, frames.dim() - 2))
+    return frames.permute(-2, 0, -1, *space).flatten(1, 2).contiguous()

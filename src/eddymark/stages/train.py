@@ -145,7 +145,7 @@ def run(
         "flow": flow_name,
         "model": model,
         "seed": seed,
-        "configuration": surrogate.model_dump(mode="json", exclude={"seeds", "extends"}),
+        "configuration": surrogate.model_dump(mode="json", exclude={"seeds", "extends", "refinement"}),
         "points": list(flow.coarse_grid.points),
         "sides": list(flow.coarse_grid.sides),
         "interval": stepper.interval,

@@ -27,6 +27,7 @@ from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.known_physics import KnownPhysics
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.network import build_network
+from eddymark.stepping.refinement import build_refinement
 from eddymark.stepping.stepper import Stepper
 from eddymark.stepping.surrogate import Surrogate
 from eddymark.stepping.trainable import TrainableStepper
@@ -219,7 +220,7 @@ def build_stepper(experiment: Experiment, flow_name: str, folder: str, *, result
 
 
 def untrained_stepper(experiment: Experiment, flow_name: str, folder: str, *, results: Path) -> TrainableStepper:
-    """Return a LES, or a model with its initial weights, ready to run.
+    """Return a LES, or a model with its initial weights, ready to run; with its refinement, if it has one.
 
     Arguments:
         experiment: the experiment.
@@ -229,7 +230,12 @@ def untrained_stepper(experiment: Experiment, flow_name: str, folder: str, *, re
     """
     name = find_stepper(experiment.flows[flow_name], folder)
     if name.seed is not None:
-        return trainable_stepper(experiment, flow_name, name.name, name.seed, results=results).eval()
+        stepper = trainable_stepper(experiment, flow_name, name.name, name.seed, results=results).eval()
+        if isinstance(stepper, Surrogate):
+            stepper.refinement = build_refinement(
+                build_flow(experiment.flows[flow_name]), name.name, device=select_device(experiment)
+            )
+        return stepper
     courant_number = read_courant_number(experiment, flow_name, name.name, results=results)
     return untrained_simulation(experiment, flow_name, name.name, courant_number=courant_number)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -148,3 +149,25 @@ def _impulse(steady: Tensor, rate: Tensor, interval: float) -> Tensor:
     # expm1(x)/x has the limit 1 where the mode does not decay.
     growth = torch.where(rate == 0, torch.ones_like(rate), torch.expm1(rate * interval) / (rate * interval))
     return interval * growth * steady
+
+
+def next_state(
+    velocity: Tensor,
+    learned: Tensor,
+    *,
+    physics: KnownPhysics | None,
+    output: Literal["increment", "direct"],
+    variances: Tensor | None = None,
+) -> Tensor:
+    """Return the state that follows another one, `(batch, d, *grid)`.
+
+    Arguments:
+        velocity: u(t), same shape.
+        learned: what the network gives, same shape.
+        physics: exact part of the step; None: the network has to give everything.
+        output: what that is, the increment beside the exact part or the next state.
+        variances: see `KnownPhysics.__call__`.
+    """
+    if output == "direct":
+        return learned if physics is None else physics.constrain(velocity, learned, variances)
+    return velocity + learned if physics is None else physics(velocity, learned, variances)

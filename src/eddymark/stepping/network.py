@@ -12,6 +12,7 @@ from eddymark.flows.base import Flow
 from eddymark.operators.axes import Axis
 from eddymark.operators.boosted import BoostedOperator
 from eddymark.operators.build import build_operator, require_lead_time
+from eddymark.operators.last_layer import require_linear_last_layer
 from eddymark.stepping.hybrid import Hybrid
 from eddymark.stepping.large_eddy_simulation import LargeEddySimulation
 from eddymark.stepping.surrogate import Surrogate as SurrogateStepper
@@ -45,7 +46,8 @@ def untrained_network(flow: Flow, model: str, *, static_fields: int) -> nn.Modul
         static_fields: number of fields which it sees besides states; that of a learned closure sees none.
 
     Raises:
-        OperatorError: if an operator cannot be built, or fails or returns a wrong shape on the flow's grid.
+        OperatorError: if an operator cannot be built, fails or returns a wrong shape on the flow's grid, or is to be
+            refined and has no linear last layer.
     """
     surrogate = flow.configuration.surrogates[model]
     assert surrogate.operator is not None
@@ -60,10 +62,12 @@ def untrained_network(flow: Flow, model: str, *, static_fields: int) -> nn.Modul
         axes=[Axis(side) for side in flow.coarse_grid.sides],
         points=flow.coarse_grid.points,
         # What a hybrid sees beside the state of its solver is no state.
-        times=(surrogate.history, surrogate.bundle),
+        times=(surrogate.history if surrogate.kind == "surrogate" else 1, surrogate.bundle),
     )
     if surrogate.objective.lead_times is not None:
         require_lead_time(surrogate.operator.type, operator)
+    if surrogate.refinement is not None:
+        require_linear_last_layer(surrogate.operator.type, operator)
     if surrogate.boosts is None:
         return operator
     return BoostedOperator(untrained_network(flow, surrogate.boosts, static_fields=static_fields), operator)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from eddymark.stepping.constraints import Constraints
-from eddymark.stepping.known_physics import KnownPhysics, shell_variances
+from eddymark.stepping.known_physics import KnownPhysics, next_state, shell_variances
+from eddymark.stepping.refinement import Refinement
 from eddymark.stepping.trainable import TrainableStepper, evaluated, root_mean_square
 
 
@@ -43,6 +44,10 @@ class Surrogate(TrainableStepper):
         lead_times: m, for an operator that takes a lead time as a second argument; None: it is not told any.
         component_variances: whether incompressibility is restored with variances from the training data.
 
+    Attributes:
+        refinement: what fits the last layer of the operator to the equations in every call; None: nothing does. It has
+            no part in training.
+
     Source: bundles: Brandstetter, Worrall & Welling (2022), Message Passing Neural PDE Solvers, ICLR, section 3.1;
     there, increments count from the last known state instead of from each other.
     """
@@ -75,6 +80,7 @@ class Surrogate(TrainableStepper):
         self._physics = [known_physics, *(known_physics and known_physics.over(n) for n in longer)]
         self.output = output
         self.autocast = autocast
+        self.refinement: Refinement | None = None
         self.register_buffer("static_fields", static_fields, persistent=False)
         self.register_buffer("state_scale", static_fields.new_ones(()))
         self.register_buffer("increment_scale", static_fields.new_ones(() if lead_times is None else lead_times))
@@ -123,6 +129,12 @@ class Surrogate(TrainableStepper):
         if len(self.static_fields):
             static = self.static_fields.expand(len(past), *self.static_fields.shape)
             features = torch.cat([features, static], dim=1)
+        if self.refinement is not None:
+            scale, variances = self._scale(lead_time), self.error_variances
+            refined = self.refinement(
+                self.operator, features, past, scale=scale, autocast=self.autocast, variances=variances
+            )
+            return refined if self.outputs > 1 else refined[:, 0]
         told = [] if self.lead_times is None else [features.new_full((len(past),), lead_time / self.lead_times)]
         learned = self._scale(lead_time) * evaluated(self.operator, features, self.autocast, *told)
         if self.outputs == 1:
@@ -135,11 +147,9 @@ class Surrogate(TrainableStepper):
     def _next(self, velocity: Tensor, learned: Tensor, lead_time: int = 1) -> Tensor:
         """Return the state some intervals after another one, `(batch, d, *grid)`."""
         physics = self._physics[lead_time - 1]
-        if self.output == "direct":
-            made = learned if physics is None else physics.constrain(velocity, learned, self.error_variances)
-        else:
-            made = velocity + learned if physics is None else physics(velocity, learned, self.error_variances)
-        return self.constrained(made)
+        variances = self.error_variances
+        following = next_state(velocity, learned, physics=physics, output=self.output, variances=variances)
+        return self.constrained(following)
 
     @property
     def output_scale(self) -> Tensor:
