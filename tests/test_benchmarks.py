@@ -18,7 +18,7 @@ def test_an_unknown_benchmark_is_one_line_with_the_nearest_name(
     assert stopped.value.code == 2
     usage, line = capsys.readouterr().err.splitlines()
     assert usage == "usage: run.py [-h] [name ...]"
-    assert line.startswith("run.py: error: expected a benchmark (closures, fno, ")
+    assert line.startswith("run.py: error: expected a benchmark (channel, closures, fno, ")
     assert line.endswith("found 'scalling'; did you mean scaling?")
 
 

@@ -94,7 +94,9 @@ def test_the_anisotropy_is_drawn_in_the_triangle_of_what_is_possible(flow: FlowR
     assert anisotropy in results_of(flow)
     for words in ("ξ (1)", "η (1)", "isotropic", "one component", "y from the centre / initial δ_ω"):
         assert f"<!-- {words} -->" in figure.svg
-    found = re.search(r"At the centre of the layer DNS has ξ = (−?[0-9.]+), η = ([0-9.]+)", figure.caption)
+    found = re.search(
+        r"At the centre of the layer DNS has ξ = (−?[0-9]+\.[0-9]+), η = ([0-9]+\.[0-9]+)", figure.caption
+    )
     assert found is not None
     xi, eta = (float(one.replace("−", "-")) for one in found.groups())
     assert abs(xi) <= eta + 0.01 < 0.35
