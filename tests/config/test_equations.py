@@ -95,8 +95,8 @@ def load(folder: Path, file: str, changes: dict[str, Any]) -> Flow:
             FNO,
             {EQUATIONS: {"closure": {"type": "smagorinski"}}} | UNROLLED,
             "objective.equations.closure.type: expected a closure (approximate_deconvolution, clipped_gradient, "
-            "dynamic_mixed, dynamic_smagorinsky, fitted_spectral_viscosity, gradient, learned, leith, none, "
-            "sigma, smagorinsky, spectral_eddy_viscosity, vreman, wale), found 'smagorinski'; did you mean smagorinsky?",
+            "dynamic_mixed, dynamic_smagorinsky, fitted_spectral_viscosity, gradient, learned, leith, none, sigma, "
+            "smagorinsky, spectral_eddy_viscosity, vreman, wale), found 'smagorinski'; did you mean smagorinsky?",
         ),
         (
             FNO,
