@@ -28,7 +28,8 @@ LONGEST_LAG = 64
 def offsets(grid: Grid, axes: Sequence[int]) -> Array:
     """Return the distances 0, 1, 2, … times the largest spacing along some axes, up to half their shortest side."""
     largest = max(grid.spacing[axis] for axis in axes)
-    return largest * np.arange(math.floor(min(grid.sides[axis] for axis in axes) / (2 * largest) + 1e-9) + 1)
+    last = math.floor(min(grid.sides[axis] for axis in axes) / (2 * largest) + 1e-9)
+    return np.arange(last + 1, dtype=np.float64) * largest
 
 
 def two_point_covariances(
