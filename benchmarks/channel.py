@@ -31,8 +31,9 @@ from eddymark.solvers.channel.time_integration import INTEGRATORS, ChannelIntegr
 
 GRIDS = [((16, 17, 16), 1), ((32, 33, 16), 1), ((32, 33, 16), 8), ((64, 65, 64), 1)]
 SIDES = (4 * math.pi, 2.0, 4 * math.pi / 3)
-STAGES = INTEGRATORS[ChannelIntegration().integrator].order
 STEP = 1e-4
+STEPS = 4
+"""Time steps per output interval."""
 SECONDS, TURNS = 3.0, 3
 """How long the pieces of work on each grid take turns, and how often at least."""
 
@@ -53,8 +54,9 @@ def best_milliseconds(work: dict[str, Callable[[], object]]) -> dict[str, float]
 
 
 def pieces(flow: ChannelFlow, spectrum: Tensor) -> dict[str, Callable[[], object]]:
-    """Return a step, and the transforms and the matrix products of its stages alone."""
+    """Return an output interval, and the transforms and the matrix products of its stages alone."""
     batch, space, modes = len(spectrum), flow.space, flow.modes
+    stages = STEPS * INTEGRATORS[ChannelIntegration().integrator].order
     k_x, _, k_z = modes.modes
     velocity = torch.randn((batch, 3, k_x, flow.grid.points[1], k_z), dtype=spectrum.dtype)
     flux = torch.randn((batch, 5, *flow.grid.points), dtype=space.dtype)
@@ -62,18 +64,18 @@ def pieces(flow: ChannelFlow, spectrum: Tensor) -> dict[str, Callable[[], object
     integration = ChannelIntegration()
 
     def transforms() -> None:
-        for _ in range(STAGES):
+        for _ in range(stages):
             space.to_physical(velocity)
             space.to_spectral(flux)
 
     def matrix_products() -> None:
-        for _ in range(STAGES):
+        for _ in range(stages):
             modes.wall_normal_profiles(spectrum, 2)
             modes.vorticity_profiles(spectrum, 1)
             modes.project(columns, columns[:2])
 
     def step(closure: ChannelClosure | None = None) -> Tensor:
-        return integration.advance(flow, spectrum, STEP, steps=1, closure=closure)
+        return integration.advance(flow, spectrum, STEPS * STEP, steps=STEPS, closure=closure)
 
     viscosity = flow.viscosity
     closures: dict[str, Any] = {
@@ -96,9 +98,10 @@ def print_row(points: tuple[int, int, int], batch: int, dtype: torch.dtype) -> N
     step, transforms, products = (costs.pop(name) for name in ("step", "transforms", "products"))
     with_closures = " ".join(f"{cost / step:20.2f}" for cost in costs.values())
     name, parts = "x".join(map(str, points)), transforms + products
+    one = STEPS * batch
     print(
-        f"{name:>10} {batch:>5} {str(dtype)[6:]:>8} {step / batch:9.2f} {transforms / batch:9.2f} "
-        f"{products / batch:9.2f} {step / parts:6.2f} {growth / 1e6:7.0f} {with_closures}",
+        f"{name:>10} {batch:>5} {str(dtype)[6:]:>8} {step / one:9.2f} {transforms / one:9.2f} "
+        f"{products / one:9.2f} {step / parts:6.2f} {growth / 1e6:7.0f} {with_closures}",
         flush=True,
     )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from eddymark.solvers.channel.grid import ChannelGrid
-from eddymark.solvers.channel.resolved import ResolvedChannelVelocity
+from eddymark.solvers.channel.resolved import ResolvedChannelVelocity, combined
 from eddymark.solvers.channel.space import ChannelSpace
 from eddymark.solvers.channel.stokes_modes import StokesModes
 from eddymark.solvers.resolved import products
@@ -85,10 +85,8 @@ class ChannelFlow:
         """Return the same of a velocity's plane spectrum, `(batch, 3, x mode, y, z mode)`."""
         space = self.space
         u, v, w = velocity.unbind(1)
-        along = -1j * space.inverse_squared * (space.k_x * u + space.k_z * w)
-        across = 1j * space.inverse_magnitude * (space.k_z * u - space.k_x * w)
-        across = _with_mean(across, u, w)
-        return self.modes.project([v, along], [across])
+        across = _with_mean(-combined(space.across, u, w), u, w)
+        return self.modes.project([v, -combined(space.along, u, w)], [across])
 
     def to_physical(self, spectrum: Tensor) -> Tensor:
         """Return u at the grid points, `(batch, 3, x, y, z)`, of amplitudes `(batch, 2, *modes)`."""
@@ -129,13 +127,11 @@ class ChannelFlow:
         """
         space = self.space
         xx, xy, xz, yy, yz = space.to_spectral(flux).unbind(1)
-        k_x, k_z = space.k_x, space.k_z
-        shear = -1j * (k_x * xy + k_z * yz)
-        normal = yy - space.inverse_squared * k_x * (k_x * xx + 2 * k_z * xz)
-        twist = space.inverse_magnitude * (k_x * k_z * xx + (k_z**2 - k_x**2) * xz)
-        across = 1j * space.inverse_magnitude * (k_z * xy - k_x * yz)
-        across = _with_mean(across, xy, yz)
-        return self.modes.project([shear, normal, space.inverse_squared * shear], [twist, across])
+        shear = -combined((space.i_x, space.i_z), xy, yz)
+        normal = yy + combined(space.normal_stress, xx, xz)
+        across = _with_mean(-combined(space.across, xy, yz), xy, yz)
+        curvature = space.inverse_squared * shear
+        return self.modes.project([shear, normal, curvature], [combined(space.twist, xx, xz), across])
 
     def _driven(self, rate: Tensor, spectrum: Tensor) -> Tensor:
         """Return a rate with what drives the mean flow, in place."""

@@ -44,9 +44,8 @@ class ResolvedChannelVelocity:
 
     def _along_walls(self, slope: Tensor, vorticity: Tensor) -> tuple[Tensor, Tensor]:
         """Return (i k_x s − i k_z k χ) / k² and (i k_z s + i k_x k χ) / k²; of the mean, Re χ and Im χ."""
-        space = self.space
-        s, c = 1j * space.inverse_squared * slope, 1j * space.inverse_magnitude * vorticity
-        u, w = space.k_x * s - space.k_z * c, space.k_z * s + space.k_x * c
+        pairs = zip(self.space.along, self.space.across, strict=True)
+        u, w = (combined(factors, slope, vorticity) for factors in pairs)
         mean = vorticity[..., 0, :, 0]
         u[..., 0, :, 0] = mean.real.to(u.dtype)
         w[..., 0, :, 0] = mean.imag.to(w.dtype)
@@ -63,7 +62,7 @@ class ResolvedChannelVelocity:
         (_, slope, curvature), (_, vorticity_slope) = self._slopes
         u, v, w = self.velocity_spectrum.unbind(1)
         u_y, w_y = self._along_walls(curvature, vorticity_slope)
-        i_x, i_z = 1j * self.space.k_x, 1j * self.space.k_z
+        i_x, i_z = self.space.i_x, self.space.i_z
         return [[i_x * u, u_y, i_z * u], [i_x * v, slope, i_z * v], [i_x * w, w_y, i_z * w]]
 
     @cached_property
@@ -84,3 +83,8 @@ class ResolvedChannelVelocity:
         entries = [g[i][i] - last if i == j else 0.5 * (g[i][j] + g[j][i]) for i, j in symmetric_pairs(3)[:-1]]
         reduced = torch.stack(entries, dim=1)
         return reduced if known else self.space.to_physical(reduced)
+
+
+def combined(factors: tuple[Tensor, Tensor], first: Tensor, second: Tensor) -> Tensor:
+    """Return a x + b y of plane spectra x and y."""
+    return torch.addcmul(factors[0] * first, factors[1], second)

@@ -40,10 +40,19 @@ class ChannelSpace:
         inverse = np.divide(1.0, self.wavenumber_squared, out=zero, where=self.wavenumber_squared > 0)
         self.k_x = self.tensor(k_x).reshape(-1, 1, 1)
         self.k_z = self.tensor(k_z).reshape(1, 1, -1)
+        self.i_x, self.i_z = 1j * self.k_x, 1j * self.k_z
+        """Factors i k_x, `(x mode, 1, 1)`, and i k_z, `(1, 1, z mode)`, of derivatives along the walls."""
         self.inverse_squared = self.tensor(inverse)[:, None, :]
         """1 / k² per mode, zero for the mean, `(x mode, 1, z mode)`."""
-        self.inverse_magnitude = self.tensor(np.sqrt(inverse))[:, None, :]
-        """1 / k per mode, zero for the mean, `(x mode, 1, z mode)`."""
+        self.along = self.i_x * self.inverse_squared, self.i_z * self.inverse_squared
+        """Factors i k_x / k² and i k_z / k² of v' in u and w, each `(x mode, 1, z mode)`."""
+        magnitude = self.inverse_squared.sqrt()
+        self.across = -self.i_z * magnitude, self.i_x * magnitude
+        """Factors −i k_z / k and i k_x / k of χ in u and w."""
+        self.normal_stress = 1j * self.k_x * self.along[0], 2j * self.k_z * self.along[0]
+        """Factors −k_x² / k² and −2 k_x k_z / k² of τ_xx and τ_xz, what of them acts on v."""
+        self.twist = 1j * self.k_x * self.across[0], 1j * (self.k_z * self.across[0] + self.k_x * self.across[1])
+        """Factors k_x k_z / k and (k_z² − k_x²) / k of τ_xx and τ_xz, what of them acts on χ."""
         self.multiplicity = self.tensor(np.where(self.indices[1] == 0, 1.0, 2.0))
         """How many modes each stored one stands for, `(z mode,)`."""
         self.weights = self.tensor(grid.weights())
